@@ -1,0 +1,91 @@
+// The coordinate family: a byte a dimension on one grid, Σ of non-increasing scores of |x - q|.
+// Rows are folded first (bandwidths, ranges, weights), so that one step serves every dimension.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "level.h"
+#include "pool.h"
+#include "raw.h"
+#include "rows.h"
+#include "scan.h"
+
+namespace kiyas {
+
+// How a row becomes a byte a dimension: x'ᵢ = x[pick[i]]·scale[i], code = round((x'ᵢ - low[i])/step) in 0..255.
+struct Grid {
+  const int64_t* pick;
+  const double* scale;
+  const double* low;
+  double step;
+  int64_t dims;
+};
+
+struct GridCodes {
+  uint8_t* codes;  // rows × dims
+  float* error;    // a row: Σ |x'ᵢ - x̂'ᵢ|, rounded up
+  float* worst;    // a row: the largest of them, rounded up
+};
+
+void encode_grid(const Rows& rows, const Grid& grid, int64_t begin, int64_t end, const GridCodes& out, int threads);
+
+// A query on the grid. What lies off it is kept apart: |x - q| = |x - q̂| + excess for rows on the grid.
+struct GridQuery {
+  std::vector<uint8_t> codes;  // zero past the end
+  std::vector<uint8_t> off;    // a dimension: whether the query lies off the grid there
+  double error = 0;            // Σ rounding of the query
+  double excess = 0;           // Σ what lies off the grid
+  bool any_off = false;
+};
+
+GridQuery grid_query(const Grid& grid, const double* folded);
+
+struct CoordinateMeasure {
+  bool linear;          // loss = folded difference, nothing dropped: one sum of absolute differences
+  Finish finish;
+  int64_t dropped;      // dimensions dropped by the trim
+  double lipschitz;     // of the loss, in folded units; infinite where unknown
+  const double* loss;       // 256: loss at a difference of k steps
+  const double* loss_low;   // 256: … at least, k ± 1 steps
+  const double* loss_high;  // 256: … at most
+  const uint8_t* surely_below;  // 256: the dimension's score is below the threshold, surely / possibly
+  const uint8_t* maybe_below;
+  const int64_t* critical;  // dimensions of the tiers
+  int64_t critical_count;
+  const uint8_t* surely_low;  // 256: as above, for the tiers' τ
+  const uint8_t* maybe_low;
+};
+
+class CoordinateFamily final : public Family {
+ public:
+  // Queries are folded doubles (queries × dims). `raw` scores the rows themselves, or is null where their profile
+  // is not known here (a user's function): then tables bound the score.
+  CoordinateFamily(const Level& level, const Grid& grid, const GridCodes& codes, int64_t rows,
+                   const CoordinateMeasure& measure, const double* folded, int count, RawScorer* raw);
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  Interval bounds(int query, int64_t row, double threshold) const override;
+
+ private:
+  struct Prepared {
+    GridQuery grid;
+    double cap = 0;   // per-dimension loss is cut here: the dual of trimming
+    double unit = 0;  // value of one unit of the table kernel
+    uint8_t base[16] = {}, slope[16] = {};
+  };
+  struct Losses {
+    double low, high;
+  };
+  Losses losses(const Prepared& query, int64_t row) const;
+  void make_table(Prepared& query) const;
+  double cut(const Prepared& query, int64_t rows) const;
+  Interval by_tables(const Prepared& query, int64_t row) const;
+
+  const Level& level_;
+  const Grid grid_;
+  const GridCodes codes_;
+  const CoordinateMeasure measure_;
+  const RawScorer* raw_;
+  std::vector<Prepared> query_;
+};
+
+}  // namespace kiyas

@@ -1,0 +1,103 @@
+// The inner family: int8 codes with the stored norm of what they leave out, and bounds on p = A·B.
+//
+// A row may come turned by an orthogonal matrix that puts what matters first: then a first look at the head of the
+// row, with the norm of its tail, is enough for most rows. Without a turn the head is the whole row.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "level.h"
+#include "rows.h"
+#include "scan.h"
+
+namespace kiyas {
+
+struct InnerCodes {
+  uint8_t* head;      // rows × head_dims: 128 + round(x / scale), 128 for zero
+  uint8_t* tail;      // rows × tail_dims, likewise; unused where tail_dims is 0
+  int64_t head_dims, tail_dims;
+  float* scale;       // a row: value of one step of the head
+  float* residual;    // a row: ‖x - x̂‖ of the head, rounded up; infinite where float32 cannot hold the row's square
+  float* rest;        // a row: norm of the tail, rounded up
+  float* tail_scale;  // a row: value of one step of the tail
+  double* norm2;      // a row: ‖x‖², correctly rounded
+  double turned;      // error of the turned rows relative to ‖x‖; 0 without a turn
+  const float* turn;  // the matrix rows are turned by, dims × dims, or null
+};
+
+// ‖x‖² of rows [begin, end) into out[0], out[1], …; correctly rounded.
+void row_norms2(const Level& level, const Rows& rows, int64_t begin, int64_t end, double* out, int threads);
+
+// Encodes rows [begin, end), whose squared norms must be in out.norm2.
+void encode_inner(const Level& level, const Rows& rows, int64_t begin, int64_t end, const InnerCodes& out, int threads);
+
+// Vectors (count × dims) as the codes see them.
+void turn_vectors(const Level& level, const float* turn, int64_t dims, const double* vectors, int64_t count,
+                  double* out, int threads);
+
+// Queries (count × dims doubles, turned as the rows are, with the squared norms of the originals; both must outlive
+// this) and the codes of their heads.
+class InnerQueries {
+ public:
+  InnerQueries(const Level& level, const InnerCodes& codes, const double* queries, const double* norm2, int count);
+  const int8_t* codes(int j) const { return codes_.data() + j * stride_; }
+  const int8_t* tail_codes(int j) const { return tail_codes_.data() + j * tail_stride_; }
+  const InnerQuery& tail(int j) const { return tail_[j]; }  // step, residual and shift only
+  int64_t tail_padded() const { return tail_padded_; }
+  const double* values(int j) const { return queries_ + j * dims_; }
+  const InnerQuery& query(int j) const { return query_[j]; }
+  InnerQuery& query(int j) { return query_[j]; }
+  double norm2(int j) const { return norm2_[j]; }
+  // Norms of head and tail, rounded up.
+  double head(int j) const { return head_[j]; }
+  double rest(int j) const { return rest_[j]; }
+  // Whether float32 can filter for the query.
+  bool trusted(int j) const { return trusted_[j] != 0; }
+  int64_t padded() const { return padded_; }
+  int64_t stride() const { return stride_; }
+  int count() const { return static_cast<int>(query_.size()); }
+
+ private:
+  const int64_t dims_, padded_, stride_, tail_padded_, tail_stride_;
+  const double* queries_;
+  const double* norm2_;
+  std::vector<int8_t> codes_, tail_codes_;
+  std::vector<InnerQuery> query_, tail_;
+  std::vector<double> head_, rest_;
+  std::vector<uint8_t> trusted_;
+};
+
+// The interval that holds p = A·B. `distance`: the measure uses d² too, which needs a little more room.
+Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query,
+                       int64_t row, bool distance);
+
+// A cheaper bound of p from above, from the codes of the whole row and query.
+double upper_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t row);
+
+// Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone.
+void head_products(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start,
+                   int rows, Interval* out);
+
+class InnerFamily final : public Family {
+ public:
+  // `parameter`: query norm κ of ndd (0 for the query's own) or β of tempered cosine.
+  InnerFamily(const Level& level, Inner kind, double parameter, const InnerCodes& codes, const float* factor,
+              const double* queries, const double* norm2, int count);
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void prefetch(int64_t row) const override;
+  Interval bounds(int query, int64_t row, double threshold) const override;
+  // Intervals of the cosine of rows [start, start + rows), rows <= kBlock, from the codes of heads alone.
+  void cosines(int query, int64_t start, int rows, Interval* out) const;
+
+ private:
+  double surrogate(double p, double a2, double b2) const;
+
+  const Level& level_;
+  const Inner kind_;
+  const double parameter_;
+  const InnerCodes codes_;
+  const float* factor_;
+  InnerQueries queries_;
+};
+
+}  // namespace kiyas

@@ -1,0 +1,493 @@
+// The kernels, compiled once for each instruction level (CMakeLists.txt sets the flags and KIYAS_LEVEL).
+// Integer kernels use the level's vectors through the few wrappers in vectors.h; the rest are plain
+// loops that the compiler turns into the level's instructions. No fast-math anywhere.
+#include "level.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "exact_sum.h"
+#include "vectors.h"
+
+namespace kiyas {
+namespace {
+
+// ---- integer kernels --------------------------------------------------------------------------
+
+#ifdef KIYAS_VECTORS
+
+// Four rows a pass: four accumulators reduce to four sums with three horizontal adds.
+template <int Queries>
+inline void dot_four(const uint8_t* const row[4], const int8_t* q, int64_t qstride, int64_t padded, int32_t* out,
+                     int64_t ostride) {
+  V acc[Queries][4];
+  for (auto& a : acc)
+    for (auto& v : a) v = zero();
+  for (int64_t i = 0; i < padded; i += kDotStep) {
+    // A row at a time: what is live fits the registers.
+    for (int r = 0; r < 4; ++r) {
+      V x[kDotLoads];
+      for (int l = 0; l < kDotLoads; ++l) x[l] = load(row[r] + i + l * kWidth);
+      for (int j = 0; j < Queries; ++j) {
+        V y[kDotLoads];
+        for (int l = 0; l < kDotLoads; ++l) y[l] = load(q + j * qstride + i + l * kWidth);
+        acc[j][r] = dot_step(acc[j][r], x, y);
+      }
+    }
+  }
+  for (int j = 0; j < Queries; ++j) reduce_four(acc[j][0], acc[j][1], acc[j][2], acc[j][3], out + j * ostride);
+}
+
+template <int Queries>
+void dot_queries(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int64_t padded,
+                 int32_t* out) {
+  int r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    const uint8_t* row[4];
+    for (int i = 0; i < 4; ++i) row[i] = codes + (r + i) * stride;
+    dot_four<Queries>(row, q, qstride, padded, out + r, rows);
+  }
+  if (r == rows) return;
+  // Fewer than four rows left: the last is read again in place of the missing ones.
+  const uint8_t* row[4];
+  for (int i = 0; i < 4; ++i) row[i] = codes + std::min(r + i, rows - 1) * stride;
+  int32_t rest[Queries * 4];
+  dot_four<Queries>(row, q, qstride, padded, rest, 4);
+  for (int j = 0; j < Queries; ++j)
+    for (int i = 0; r + i < rows; ++i) out[j * rows + r + i] = rest[j * 4 + i];
+}
+
+void dot(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries, int64_t padded,
+         int32_t* out) {
+  int j = 0;
+  for (; j + kDotQueries <= queries; j += kDotQueries)
+    dot_queries<kDotQueries>(codes, stride, rows, q + j * qstride, qstride, padded, out + j * rows);
+  for (; j < queries; ++j) dot_queries<1>(codes, stride, rows, q + j * qstride, qstride, padded, out + j * rows);
+}
+
+template <class Op>
+inline void sums_four(const uint8_t* const row[4], const uint8_t* q, int64_t dims, const Op& op, int32_t* out) {
+  V acc[4] = {zero(), zero(), zero(), zero()};
+  int64_t i = 0;
+  for (; i + kWidth <= dims; i += kWidth) {
+    const V y = load(q + i);
+    for (int r = 0; r < 4; ++r) acc[r] = op(acc[r], load(row[r] + i), y);
+  }
+  if (i < dims) {
+    // The query is zero past its end; rows are made so, and |0-0| = max(0,0) = 0 adds nothing.
+    const V mask = tail_mask(static_cast<int>(dims - i)), y = load(q + i);
+    for (int r = 0; r < 4; ++r) acc[r] = op(acc[r], both(load(row[r] + i), mask), y);
+  }
+  reduce_four(acc[0], acc[1], acc[2], acc[3], out);
+}
+
+template <class Op>
+void sums(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const Op& op, uint32_t* out) {
+  for (int r = 0; r < rows; r += 4) {
+    const uint8_t* row[4];
+    for (int i = 0; i < 4; ++i) row[i] = codes + std::min(r + i, rows - 1) * stride;
+    int32_t four[4];
+    sums_four(row, q, dims, op, four);
+    for (int i = 0; i < 4 && r + i < rows; ++i) out[r + i] = static_cast<uint32_t>(four[i]);
+  }
+}
+
+void l1(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
+  sums(codes, stride, rows, q, dims, [](V acc, V x, V y) { return add32(acc, sad(x, y)); }, out);
+}
+
+void maxima(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
+  sums(codes, stride, rows, q, dims, [](V acc, V x, V y) { return add32(acc, sad(larger(x, y), zero())); }, out);
+}
+
+void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
+           const uint8_t* slope, uint32_t* out) {
+  const V b = table16(base), s = table16(slope), low = every(15), ones = every16(1);
+  sums(codes, stride, rows, q, dims,
+       [=](V acc, V x, V y) {
+         const V k = gap(x, y), segment = both(shift_right4(k), low);
+         const V steps = pair_products(lookup(s, segment), both(k, low));
+         acc = add32(acc, pair_sums(steps, ones));
+         return add32(acc, shift_left4(sad(lookup(b, segment), zero())));
+       },
+       out);
+}
+
+#else  // plain loops: x86-64 baseline, ARM
+
+void dot(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries, int64_t padded,
+         int32_t* out) {
+  for (int j = 0; j < queries; ++j)
+    for (int i = 0; i < rows; ++i) {
+      const uint8_t* x = codes + i * stride;
+      const int8_t* y = q + j * qstride;
+      int32_t sum = 0;
+      for (int64_t t = 0; t < padded; ++t) sum += static_cast<int16_t>(x[t]) * static_cast<int16_t>(y[t]);
+      out[j * rows + i] = sum;
+    }
+}
+
+template <class Op>
+void sums(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const Op& op, uint32_t* out) {
+  for (int i = 0; i < rows; ++i) {
+    const uint8_t* x = codes + i * stride;
+    uint32_t sum = 0;
+    for (int64_t t = 0; t < dims; ++t) sum += op(x[t], q[t]);
+    out[i] = sum;
+  }
+}
+
+void l1(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
+  sums(codes, stride, rows, q, dims, [](int x, int y) { return static_cast<uint32_t>(x > y ? x - y : y - x); }, out);
+}
+
+void maxima(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
+  sums(codes, stride, rows, q, dims, [](int x, int y) { return static_cast<uint32_t>(std::max(x, y)); }, out);
+}
+
+void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
+           const uint8_t* slope, uint32_t* out) {
+  uint32_t value[256];
+  for (uint32_t k = 0; k < 256; ++k) value[k] = 16u * base[k >> 4] + slope[k >> 4] * (k & 15);
+  sums(codes, stride, rows, q, dims, [&](int x, int y) { return value[x > y ? x - y : y - x]; }, out);
+}
+
+#endif
+
+// ---- the float32 filter of the inner family ----------------------------------------------------
+
+// All rounding of this filter is paid for by kMargin, relative to the largest quantity of each
+// comparison; 2e-6 is over thirty roundings of float32. Comparisons are written so that NaN passes.
+constexpr float kMargin = 2e-6f;
+// logarithm() is good to 2e-5, relative.
+constexpr float kLogMargin = 6e-5f;
+
+// log1p(x) for x >= 0.
+inline float logarithm(float x) {
+  const float y = 1.0f + x;
+  const auto bits = std::bit_cast<int32_t>(y);
+  const auto exponent = static_cast<float>((bits >> 23) - 127);
+  const float m = std::bit_cast<float>((bits & 0x007fffff) | 0x3f800000) - 1.0f;  // in [0, 1)
+  const float l2 = m * (1.44254494f + m * (-0.71814525f + m * (0.45754919f + m * (-0.27790424f + m * (0.12311904f + m * -0.027164f)))));
+  const float general = 0.69314718f * (exponent + l2);
+  const float small = x * (1.0f - x * (0.5f - x * 0.33333333f));
+  return x < 0.03125f ? small : general;
+}
+
+// Bytes of 0 and 1 to bits: the multiplication gathers one bit of each of eight bytes in the top byte.
+inline uint64_t packed(const uint8_t* pass) {
+  uint64_t mask = 0;
+  for (int i = 0; i < kBlock; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, pass + i, 8);
+    if constexpr (std::endian::native == std::endian::big) eight = __builtin_bswap64(eight);
+    mask |= (eight * 0x0102040810204080u >> 56) << i;
+  }
+  return mask;
+}
+
+// pass[i] = verdict(i, p_hi) over the block, packed to a mask.
+template <class Verdict>
+inline uint64_t verdicts(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, const Verdict& verdict) {
+  uint8_t pass[kBlock] = {};
+  for (int i = 0; i < block.rows; ++i) {
+    const float b = block.norm[i], r = block.residual[i];
+    const float dot = block.scale[i] * (query.step * static_cast<float>(dots[i] - query.shift));
+    const float error = query.residual * (b + r) + query.head * r + query.rest * block.rest[i] + kMargin * query.norm * b;
+    pass[i] = verdict(i, b, dot + error) ? 1 : 0;
+  }
+  return packed(pass);
+}
+
+// Passes where p reaches t·w(b), with `margin` the relative error of w.
+template <class Width>
+inline uint64_t ratio_filter(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, float t,
+                             float margin, const Width& width) {
+  return verdicts(block, query, dots, [&](int i, float b, float p) {
+    const float wanted = t * width(i, b);
+    return !(p < wanted - margin * std::fabs(wanted));
+  });
+}
+
+uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
+                      double threshold) {
+  // Not yet known, or beyond float32 (which holds its digits down to 1e-38 only).
+  const double size = std::fabs(threshold);
+  if (!(size < 1e30) || (size < 1e-30 && size > 0)) return ~uint64_t{0};
+  const float t = static_cast<float>(threshold), a = query.norm, a2 = a * a;
+  switch (kind) {
+    case Inner::cosine:
+      return ratio_filter(block, query, dots, t, 2 * kMargin, [=](int, float b) { return a * b; });
+    case Inner::dot:
+      return ratio_filter(block, query, dots, t, kMargin, [](int, float) { return 1.0f; });
+    case Inner::ndd: {
+      const float k2 = query.kappa * query.kappa, share = a / query.kappa;
+      return ratio_filter(block, query, dots, t, 2 * kMargin,
+                          [=](int, float b) { return share * std::sqrt(0.5f * (k2 + b * b)); });
+    }
+    case Inner::log_scaled:
+      return ratio_filter(block, query, dots, t, kLogMargin, [=](int, float b) { return logarithm(a * b); });
+    case Inner::dice:
+      return ratio_filter(block, query, dots, t, 2 * kMargin, [=](int, float b) { return 0.5f * (a2 + b * b); });
+    case Inner::tempered_cosine:
+      return ratio_filter(block, query, dots, t, 2 * kMargin, [&](int i, float) { return block.factor[i]; });
+    case Inner::hybrid:
+      return verdicts(block, query, dots, [=](int, float b, float p) {
+        const float scale = a2 + b * b, slack = 4 * kMargin * scale;
+        const float d2 = scale - 2 * p + (t > 0 ? -slack : slack);
+        const float wanted = t * (1.0f + std::sqrt(std::max(d2, 0.0f)));
+        return !(p < wanted - kMargin * std::fabs(wanted));
+      });
+    case Inner::euclidean:
+    case Inner::poincare: {
+      // -d >= t, that is d² <= t²·v with v = 1, or (1-a²)(1-b²): kappa holds 1-a² here.
+      const float d2 = t * t * (1 + 4 * kMargin);
+      const float gap = kind == Inner::poincare ? query.kappa : 1.0f;
+      const float* factor = block.factor;
+      if (t > 0) return 0;
+      return verdicts(block, query, dots, [=](int i, float b, float p) {
+        const float reach = factor ? d2 * (gap * factor[i]) : d2;
+        const float scale = a2 + b * b;
+        return !(2 * p + reach < scale - 4 * kMargin * (scale + reach));
+      });
+    }
+  }
+  return ~uint64_t{0};
+}
+
+// ---- turned rows --------------------------------------------------------------------------------
+
+void turn(const float* const x[4], int rows, const float* m, int64_t dims, double* const out[4]) {
+  constexpr int64_t width = 16;  // columns at a time, four rows of which fit the registers
+  const float* row[4];
+  for (int r = 0; r < 4; ++r) row[r] = x[std::min(r, rows - 1)];
+  for (int64_t column = 0; column < dims; column += width) {
+    const int64_t columns = std::min(width, dims - column);
+    double sum[4][width] = {};
+    for (int64_t part = 0; part < dims; part += kTurnPart) {
+      float short_sum[4][width] = {};
+      const int64_t end = std::min(dims, part + kTurnPart);
+      if (columns == width) {
+        for (int64_t i = part; i < end; ++i)
+          for (int r = 0; r < 4; ++r)
+            for (int64_t j = 0; j < width; ++j) short_sum[r][j] += row[r][i] * m[i * dims + column + j];
+      } else {
+        for (int64_t i = part; i < end; ++i)
+          for (int r = 0; r < 4; ++r)
+            for (int64_t j = 0; j < columns; ++j) short_sum[r][j] += row[r][i] * m[i * dims + column + j];
+      }
+      for (int r = 0; r < 4; ++r)
+        for (int64_t j = 0; j < width; ++j) sum[r][j] += short_sum[r][j];
+    }
+    for (int r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < columns; ++j) out[r][column + j] = sum[r][j];
+  }
+}
+
+// ---- exact sums --------------------------------------------------------------------------------
+
+constexpr int kLanes = 8;
+constexpr double kUnit = 0x1p-53;
+
+// Compensated sums in independent lanes. `spread` is Σ|term|; an error bound of 4·n²·u²·spread holds for
+// hi + lo (Ogita, Rump & Oishi 2005), so the rounding is checked and the few doubtful sums are redone.
+struct Compensated {
+  double hi[kLanes] = {}, lo[kLanes] = {}, spread[kLanes] = {};
+
+  bool round(int64_t count, double& result) const {
+    double h = 0, l = 0, s = 0, e;
+    for (int i = 0; i < kLanes; ++i) {
+      two_sum(h, hi[i], h, e);
+      l += e + lo[i];
+      s += spread[i];
+    }
+    const double n = static_cast<double>(count + 2 * kLanes);
+    return rounds_alike(h, l, 4 * n * n * kUnit * kUnit * s, result);
+  }
+};
+
+inline void add_term(Compensated& sum, int lane, double term) {
+  double s, e;
+  two_sum(sum.hi[lane], term, s, e);
+  sum.hi[lane] = s;
+  sum.lo[lane] += e;
+  sum.spread[lane] += std::fabs(term);
+}
+
+double exact_sum_of(const double* q, const double* x, int64_t dims, int what) {
+  std::vector<double> terms;
+  for (int64_t i = 0; i < dims; ++i) {
+    const double gap = q[i] - x[i];
+    if (what == 0) {
+      const double m = q[i] * x[i];
+      terms.push_back(m);
+      terms.push_back(std::fma(q[i], x[i], -m));
+    } else {
+      terms.push_back(what == 1 ? gap * gap : std::fabs(gap));
+    }
+  }
+  return exact_sum(terms.data(), static_cast<int64_t>(terms.size()));
+}
+
+template <bool Exact>
+void gram_lanes(const double* q, const double* x, int64_t dims, double* p, double* d2) {
+  Compensated ps, ds;
+  int64_t i = 0;
+  for (; i + kLanes <= dims; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) {
+      const double a = q[i + l], b = x[i + l], m = a * b, gap = a - b;
+      add_term(ps, l, m);
+      if constexpr (!Exact) ps.lo[l] += std::fma(a, b, -m);
+      add_term(ds, l, gap * gap);
+    }
+  for (; i < dims; ++i) {
+    const double m = q[i] * x[i], gap = q[i] - x[i];
+    add_term(ps, 0, m);
+    if constexpr (!Exact) ps.lo[0] += std::fma(q[i], x[i], -m);
+    add_term(ds, 0, gap * gap);
+  }
+  if (!ps.round(dims, *p)) *p = exact_sum_of(q, x, dims, 0);
+  if (!ds.round(dims, *d2)) *d2 = exact_sum_of(q, x, dims, 1);
+}
+
+void gram(const double* q, const double* x, int64_t dims, bool exact, double* p, double* d2) {
+  exact ? gram_lanes<true>(q, x, dims, p, d2) : gram_lanes<false>(q, x, dims, p, d2);
+}
+
+double l1_sum(const double* q, const double* x, int64_t dims) {
+  Compensated sum;
+  int64_t i = 0;
+  for (; i + kLanes <= dims; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) add_term(sum, l, std::fabs(q[i + l] - x[i + l]));
+  for (; i < dims; ++i) add_term(sum, 0, std::fabs(q[i] - x[i]));
+  double result;
+  return sum.round(dims, result) ? result : exact_sum_of(q, x, dims, 2);
+}
+
+double sum_terms(const double* terms, int64_t count) {
+  Compensated sum;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) add_term(sum, l, terms[i + l]);
+  for (; i < count; ++i) add_term(sum, 0, terms[i]);
+  double result;
+  return sum.round(count, result) ? result : exact_sum(terms, count);
+}
+
+// ---- exponentials and losses -------------------------------------------------------------------
+
+// Rounds to the nearest integer by adding 1.5·2^52 (2^23): the integer is then in the low bits.
+template <class T>
+constexpr T kRound = sizeof(T) == 8 ? static_cast<T>(0x1.8p52) : static_cast<T>(0x1.8p23);
+
+// e^-x = 2^-n · e^r with n = round(x/ln 2), r = n·ln 2 - x in [-0.35, 0.35]; Taylor in r. Two powers of two,
+// so that results below the normal range are reached by one rounding.
+inline double exp_negative(double x) {
+  x = x < 760.0 ? x : 760.0;
+  const double shifted = x * 0x1.71547652b82fep0 + kRound<double>;
+  const double n = shifted - kRound<double>;
+  const double r = (n * 0x1.62e42fefa3800p-1 - x) + n * 0x1.ef35793c76730p-45;
+  double p = 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = (p * r) * r + r;
+  const uint64_t whole = std::bit_cast<uint64_t>(shifted) & 0x7ff, half = whole >> 1;
+  const double first = std::bit_cast<double>((1023 - half) << 52);
+  const double second = std::bit_cast<double>((1023 - (whole - half)) << 52);
+  return (first + first * p) * second;
+}
+
+inline float exp_negative(float x) {
+  x = x < 87.0f ? x : 87.0f;
+  const float shifted = x * 1.44269504f + kRound<float>;
+  const float n = shifted - kRound<float>;
+  const float r = (n * 0.693145752f - x) + n * 1.42860677e-6f;
+  float p = 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = (p * r) * r + r;
+  const float scale = std::bit_cast<float>((127 - (std::bit_cast<uint32_t>(shifted) & 0xff)) << 23);
+  return scale + scale * p;
+}
+
+void exponentials(const double* x, int64_t count, double* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = exp_negative(x[i]);
+}
+
+template <class T, Loss kind, bool scaled, bool weighted>
+T losses(const T* x, const T* q, const T* inverse, const T* weight, int64_t dims, T cap) {
+  constexpr int lanes = 64 / sizeof(T);
+  T sum[lanes] = {};
+  const auto loss = [&](int64_t i) {
+    T gap = std::fabs(x[i] - q[i]);
+    if constexpr (scaled) gap *= inverse[i];
+    if constexpr (kind == Loss::clipped) gap = gap < 1 ? gap : 1;
+    if constexpr (kind == Loss::exponential) gap = 1 - exp_negative(gap);
+    gap = gap < cap ? gap : cap;
+    if constexpr (weighted) gap *= weight[i];
+    return gap;
+  };
+  int64_t i = 0;
+  for (; i + lanes <= dims; i += lanes)
+    for (int l = 0; l < lanes; ++l) sum[l] += loss(i + l);
+  T total = 0;
+  for (; i < dims; ++i) total += loss(i);
+  for (T s : sum) total += s;
+  return total;
+}
+
+template <class T, Loss kind>
+T loss_of(const T* x, const T* q, const T* inverse, const T* weight, int64_t dims, T cap) {
+  if (inverse) return weight ? losses<T, kind, true, true>(x, q, inverse, weight, dims, cap)
+                             : losses<T, kind, true, false>(x, q, inverse, weight, dims, cap);
+  return weight ? losses<T, kind, false, true>(x, q, inverse, weight, dims, cap)
+                : losses<T, kind, false, false>(x, q, inverse, weight, dims, cap);
+}
+
+template <class T>
+T loss_sum(Loss kind, const T* x, const T* q, const T* inverse, const T* weight, int64_t dims, T cap) {
+  switch (kind) {
+    case Loss::linear: return loss_of<T, Loss::linear>(x, q, inverse, weight, dims, cap);
+    case Loss::clipped: return loss_of<T, Loss::clipped>(x, q, inverse, weight, dims, cap);
+    case Loss::exponential: return loss_of<T, Loss::exponential>(x, q, inverse, weight, dims, cap);
+  }
+  return 0;
+}
+
+double code_dot(const uint8_t* codes, const double* q, int64_t dims) {
+  double lane[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= dims; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<double>(static_cast<int>(codes[i + l]) - 128) * q[i + l];
+  double sum = 0;
+  for (; i < dims; ++i) sum += static_cast<double>(static_cast<int>(codes[i]) - 128) * q[i];
+  for (double v : lane) sum += v;
+  return sum;
+}
+
+#define KIYAS_TEXT(x) #x
+#define KIYAS_NAME(x) KIYAS_TEXT(x)
+#define KIYAS_JOIN(a, b) a##b
+#define KIYAS_SYMBOL(name) KIYAS_JOIN(level_, name)
+
+}  // namespace
+
+extern const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
+const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dot, l1, maxima, table, inner_filter, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
+
+}  // namespace kiyas

@@ -1,0 +1,49 @@
+// The scan of codes: which rows may be among the k best, with nothing that could be left out.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "level.h"
+
+namespace kiyas {
+
+// Queries a filter call takes: their codes stay in the first-level cache.
+constexpr int kTile = 16;
+
+struct Interval {
+  double low, high;  // the row's score lies between, in the family's surrogate units
+};
+
+// A family of measures over codes of rows. `filter` is fast and never drops a row that may reach the
+// threshold; `bounds` is slower and tight; where it sees that the row
+// stays below the threshold, any interval below it will do.
+class Family {
+ public:
+  virtual ~Family() = default;
+  // Masks of rows [start, start + rows), rows <= kBlock, for queries [first, first + count).
+  virtual void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const = 0;
+  // Asks for the memory that `bounds` will read of a row.
+  virtual void prefetch(int64_t) const {}
+  virtual Interval bounds(int query, int64_t row, double threshold) const = 0;
+};
+
+struct ScanInput {
+  int64_t rows;
+  int queries;
+  int64_t k;
+  const uint8_t* allowed;   // a byte a row, 0 for rows to leave out; or null
+  const int64_t* excluded;  // a row a query to leave out, -1 for none; or null
+  double start;             // threshold to begin with (-inf, or from a least score)
+  int64_t limit;            // survivors after which a query is given up, as pruning does not pay; -1 for no limit
+  int threads;
+};
+
+struct Candidates {
+  std::vector<uint8_t> complete;  // a query: 0 where it was given up, and has no rows here
+  std::vector<int64_t> offsets;
+  std::vector<int64_t> rows;  // per query ascending
+};
+
+Candidates scan(const Family& family, const ScanInput& input);
+
+}  // namespace kiyas

@@ -1,0 +1,167 @@
+"""The commands and their options. What they do is imported only when one of them runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from kiyas import __version__
+
+app = App(name="kiyas", version=__version__, help_format="plaintext",
+          help="Retrieval with the similarity measure you choose, exact and fast.")
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Measures = Annotated[list[str] | None, Parameter(name=["--measure", "-m"], negative="")]
+Switch = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def measures(name: str | None = None, /, *, json: Json = False) -> None:
+    """List the measures, or tell all about one.
+
+    Parameters
+    ----------
+    name
+        A measure, such as ndd.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import measures as command
+
+    command.run(name, json)
+
+
+@app.command
+def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "wordllama", top: int = 5,
+            json: Json = False) -> None:
+    """Compare two vectors or two texts under all measures, and dimension by dimension.
+
+    Parameters
+    ----------
+    a
+        A vector (a file of one, or numbers: 0.1,0.9,0) or a text (in quotes, or a .txt file).
+    b
+        The other one.
+    measure
+        Also compare under this one, such as "exponential(trim=0.1)"; the first is shown dimension by dimension.
+    encoder
+        What turns texts into vectors: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+    top
+        How many dimensions to show.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import compare as command
+
+    command.run(a, b, measure or [], encoder, top, json)
+
+
+@app.command
+def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])],
+          measure: Annotated[str, Parameter(name=["--measure", "-m"])] = "cosine", encoder: str = "wordllama",
+          ids: str | None = None, text_column: str | None = None, vector_column: str | None = None,
+          lines: Switch = False, passage_tokens: int | None = None,
+          overwrite: Switch = False, json: Json = False) -> None:
+    """Make an index of vectors or texts.
+
+    Vectors: .npy .npz .safetensors .fvecs .parquet .arrow. Texts: .jsonl .csv .txt .md .parquet .arrow.
+
+    Parameters
+    ----------
+    files
+        Files of one kind.
+    output
+        The directory of the index.
+    measure
+        The measure to search by, unless a search names another.
+    encoder
+        What turns texts into vectors: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+    ids
+        The field of ids, or a .txt (one a line) or .npy file of them.
+    text_column
+        The field that holds the text (text, unless given).
+    vector_column
+        The array or column that holds the vectors.
+    lines
+        Every line of a .txt is a text; else the whole file is one.
+    passage_tokens
+        Split longer texts into passages of so many tokens (the encoder's limit, or 256); 0 keeps texts whole.
+    overwrite
+        Replace an index that is there.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import build as command
+
+    command.run([*files], output, measure, encoder,
+                command.Options(ids, text_column, vector_column, lines, passage_tokens, overwrite), json)
+
+
+@app.command
+def search(directory: Path, query: str | None = None, /, *, k: Annotated[int | None, Parameter(name=["-k"])] = None,
+           measure: Measures = None, like: str | None = None, by: str = "best",
+           min_score: float | None = None, explain: Switch = False,
+           json: Json = False) -> None:
+    """Search an index, under one measure or several side by side.
+
+    Parameters
+    ----------
+    directory
+        The index.
+    query
+        A text for an index of texts; for vectors a file, or numbers: 0.1,0.9,0.
+    k
+        How many answers (10, or all of a smaller index).
+    measure
+        Search under this measure, such as ndd or "exponential(trim=0.1)", instead of the index's own; repeat it to
+        see several side by side.
+    like
+        Search by this row of the index (its id) instead of a query; the row itself is left out.
+    by
+        A text scores as its best passage (best), or as the mean of its best three (mean3).
+    min_score
+        The least score to answer with.
+    explain
+        Show which dimensions made the first answer.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import search as command
+
+    command.run(directory, query, like, command.Asked(k, by, min_score), measure or [], explain, json)
+
+
+@app.command
+def info(directory: Path, /, *, json: Json = False) -> None:
+    """Tell what an index holds.
+
+    Parameters
+    ----------
+    directory
+        The index.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import search as command
+
+    command.info(directory, json)
+
+
+@app.command
+def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json: Json = False) -> None:
+    """Compare the measures on the docstrings of this machine's Python.
+
+    Parameters
+    ----------
+    limit
+        Use only so many docstrings, drawn with a fixed seed.
+    html
+        Where to write the page.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import demonstration as command
+
+    command.run(limit, html, json)

@@ -1,0 +1,85 @@
+"""``kiyas index``: files to a directory that can be searched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+from kiyas.cli import show
+from kiyas.encode import encoder as make_encoder
+from kiyas.encode.collection import Collection, free_or_ours, is_collection
+from kiyas.encode.files import Records, read_files
+from kiyas.errors import InputError
+from kiyas.measures import measure as make_measure
+from kiyas.measures.base import Measure
+from kiyas.search import Index
+
+# For encoders without a limit of their own: the mean of more tokens says little about any of them.
+_PASSAGE_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read the files, and where to write."""
+
+    ids: str | None = None
+    text_column: str | None = None
+    vector_column: str | None = None
+    lines: bool = False
+    passage_tokens: int | None = None
+    overwrite: bool = False
+
+
+def run(files: list[Path], output: Path, measure: str, encoder: str, options: Options, json: bool) -> None:
+    """Read, encode, index, save, and tell what was made."""
+    if not files:
+        raise InputError("no file was given: kiyas index FILE… -o DIR")
+    # What can be wrong without reading anything comes first, before minutes of encoding.
+    chosen = make_measure(measure)
+    free_or_ours(output, options.overwrite)
+    records = read_files(files, text_column=options.text_column, vector_column=options.vector_column, ids=options.ids,
+                         lines=options.lines)
+    if records.vectors is not None:
+        facts = _vectors(records.vectors, records, output, chosen)
+    else:
+        facts = _texts(records, output, chosen, encoder, options)
+    if json:
+        show.print_json({"directory": str(output), **facts})
+        return
+    what = f"{facts['rows']:,} vectors" if records.texts is None else \
+        f"{facts['texts']:,} texts in {facts['passages']:,} passages"
+    out = show.console()
+    out.print(Text.assemble((str(output), "bold"), f": {what} of {facts['dims']} dimensions under {facts['measure']}"))
+    query = "QUERY.npy" if records.texts is None else '"your question"'
+    out.print(Text(f"Search it: kiyas search {output} {query}", style="dim"))
+
+
+def _vectors(vectors: np.ndarray, records: Records, output: Path, measure: Measure) -> dict[str, Any]:
+    index = Index(vectors, measure=measure, ids=records.ids)
+    if not is_collection(output):
+        index.save(output)
+        return index.info
+    # The library replaces an index by an index; a collection in its place has to go first.
+    part = output.with_name(f"{output.name}.new-{os.getpid()}")
+    index.save(part)
+    shutil.rmtree(output)
+    part.rename(output)
+    return index.info
+
+
+def _texts(records: Records, output: Path, measure: Measure, encoder: str, options: Options) -> dict[str, Any]:
+    chosen = make_encoder(encoder)
+    tokens = options.passage_tokens
+    if tokens is None:
+        tokens = chosen.max_tokens or _PASSAGE_TOKENS
+    with show.progress("encoding") as report:
+        collection = Collection.build(records.texts or [], chosen, measure, records.ids,
+                                      passage_tokens=tokens or None, progress=report)
+    collection.save(output, options.overwrite)
+    return collection.info

@@ -1,0 +1,73 @@
+"""Texts to vectors, and long texts to passages. See docs/texts.md.
+
+`encoder` builds one by name; `split_texts` cuts long texts into overlapping passages;
+`documents_from_passages` turns hits of passages into hits of documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from kiyas.encode.base import CallableEncoder, Encoder
+from kiyas.encode.documents import DocumentHits, documents_from_passages, search_documents
+from kiyas.encode.passages import Passages, split_texts
+from kiyas.encode.sentences import sentences
+from kiyas.errors import InputError, message
+
+__all__ = [
+    "CallableEncoder",
+    "DocumentHits",
+    "Encoder",
+    "Passages",
+    "documents_from_passages",
+    "encoder",
+    "search_documents",
+    "sentences",
+    "split_texts",
+]
+
+_NAMES = ("wordllama", "use", "sentence-transformers:NAME_OR_FOLDER")
+
+
+def encoder(spec: str | Encoder | Callable[[list[str]], Any]) -> Encoder:
+    """The encoder of that name, the encoder itself, or any callable texts → (texts, dims) array as one.
+
+    Names: ``wordllama``, ``use``, ``sentence-transformers:NAME_OR_FOLDER``. Raises `InputError` for
+    another name, suggesting near ones; `MissingExtraError` with the install line where it needs a
+    package that is not there.
+
+    >>> encoder("wordlama")
+    Traceback (most recent call last):
+        ...
+    kiyas.errors.InputError: encoder: 'spec' must be wordllama, use, sentence-transformers:NAME_OR_FOLDER, \
+an Encoder or a callable, got 'wordlama'; did you mean wordllama?
+    """
+    if isinstance(spec, Encoder):
+        return spec
+    if isinstance(spec, str):
+        return _by_name(spec)
+    if callable(spec):
+        return CallableEncoder(spec)
+    raise _unknown(spec)
+
+
+def _by_name(spec: str) -> Encoder:
+    kind, _, rest = spec.partition(":")
+    if kind == "sentence-transformers" and rest:
+        from kiyas.encode.sentence_transformers import SentenceTransformers
+        return SentenceTransformers(rest)
+    if spec == "wordllama":
+        from kiyas.encode.wordllama import WordLlama
+        return WordLlama()
+    if spec == "use":
+        from kiyas.encode.use import UniversalSentenceEncoder
+        return UniversalSentenceEncoder()
+    near = get_close_matches(kind, [name.partition(":")[0] for name in _NAMES], n=1)
+    full = [name for name in _NAMES if near and name.startswith(near[0])]
+    raise _unknown(spec, f"did you mean {full[0]}?" if full else "")
+
+
+def _unknown(spec: object, cure: str = "") -> InputError:
+    return InputError(message("encoder", "spec", f"{', '.join(_NAMES)}, an Encoder or a callable", repr(spec), cure))

@@ -1,0 +1,296 @@
+"""Texts, their passages, their vectors and the encoder's name, together in one directory.
+
+    collection.json      format version, encoder's name and version, sizes and SHA-256 of the text files; written last
+    texts.utf8           all texts, one after the other
+    texts.safetensors    where each begins, and the passages
+    ids.json             ids of the texts; absent where they are their numbers
+    index/               the index of the passages (kiyas.search.store)
+
+Vectors of two encoders mean nothing to each other, so a collection is searched only with the encoder it was
+made with, at the version it was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from kiyas.arrays import count
+from kiyas.encode import encoder as make_encoder
+from kiyas.encode.base import Encoder, Progress, checked_texts
+from kiyas.encode.documents import search_documents
+from kiyas.encode.passages import Passages, split_texts
+from kiyas.errors import FileError, InputError, message
+from kiyas.measures.base import Measure
+from kiyas.search import Index
+
+FORMAT = "kiyas collection"
+VERSION = 1
+_MANIFEST = "collection.json"
+
+AnyEncoder = str | Encoder | Callable[[list[str]], Any]
+
+
+class Found(NamedTuple):
+    """A text that was found: its id, its score, and the passage that matches best, as a span of it."""
+
+    id: int | str
+    score: float
+    passage: str
+    row: int
+    start: int
+    stop: int
+
+
+class Collection:
+    """Texts that can be searched, whole or by passage, under any measure.
+
+    >>> from kiyas.encode import CallableEncoder
+    >>> letters = CallableEncoder(lambda ts: [[t.count("a"), t.count("b")] for t in ts], "letters", "1", dims=2)
+    >>> collection = Collection.build(["abba", "a cab", "bb"], letters, ids=["x", "y", "z"])
+    >>> [found.id for found in collection.search("b", k=2)[0]]
+    ['z', 'x']
+    """
+
+    def __init__(self, texts: Sequence[str], ids: Sequence[Any] | None, passages: Passages, index: Index,
+                 encoder: Encoder) -> None:
+        self.texts, self.passages, self.index, self.encoder = texts, passages, index, encoder
+        self._ids = ids
+
+    @classmethod
+    def build(cls, texts: Iterable[str], encoder: AnyEncoder = "wordllama",
+              measure: str | Measure | Callable[..., Any] = "cosine", ids: Sequence[Any] | None = None, *,
+              passage_tokens: int | None = None, overlap: int = 1, progress: Progress | None = None) -> Self:
+        """Split the texts, encode the passages, index them.
+
+        ``ids``: different integers from 0 or texts, None for numbers. ``passage_tokens``, ``overlap``: see
+        `kiyas.encode.split_texts`. ``progress(done, total)`` counts passages encoded.
+        """
+        items = checked_texts(texts, "Collection.build")
+        if ids is not None:
+            ids = _checked_ids(ids, len(items))
+        chosen = make_encoder(encoder)
+        passages = split_texts(items, chosen, passage_tokens=passage_tokens, overlap=overlap)
+        vectors = chosen.encode(passages.texts, progress=progress)
+        return cls(items, ids, passages, Index(vectors, measure=measure), chosen)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        return f"<kiyas Collection of {len(self)} texts, {len(self.passages)} passages, by {self.encoder.name}>"
+
+    def id(self, document: int) -> int | str:
+        """The id of a text, by its number."""
+        return document if self._ids is None else self._ids[document]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts: those of the index, and of the texts and their encoder."""
+        return {"texts": len(self), "passages": len(self.passages), "encoder": self.encoder.name,
+                "encoder_version": self.encoder.version, **self.index.info,
+                "ids": "numbers" if self._ids is None else "given"}
+
+    def encode(self, queries: str | Iterable[str]) -> np.ndarray:
+        """Vectors of queries, by the collection's encoder; a query that is too long raises."""
+        return self.encoder.encode([queries] if isinstance(queries, str) else queries)
+
+    def search(self, queries: str | Iterable[str], k: int = 10,
+               measure: str | Measure | Callable[..., Any] | None = None, by: str = "best",
+               min_score: float | None = None) -> list[list[Found]]:
+        """The ``k`` best texts of each query, exactly, each with its best passage.
+
+        ``measure``: another one than the collection's. ``by``: a text scores as its best passage, or as the
+        mean of its best three ("mean3"). ``min_score``: the least score of a text to answer with.
+        """
+        k = count(k, "k", "Collection.search", 1, len(self), "there are no more texts")
+        index = self.index if measure is None else self.index.using(measure)
+        vectors = self.encode(queries)
+
+        def fetch(rows: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+            hits = index.search(vectors[rows], k=depth)
+            return hits.ids, hits.scores
+
+        whole = len(self.passages) == len(self) and bool((self.passages.documents == np.arange(len(self))).all())
+        hits = search_documents(fetch, len(vectors), self.passages.documents, k, by, fetch=k if whole else None)
+        least = -np.inf if min_score is None else float(min_score)
+        return [[self._found(int(d), float(s), int(p)) for d, s, p in
+                 zip(hits.documents[q], hits.scores[q], hits.passages[q], strict=True) if d >= 0 and s >= least]
+                for q in range(len(vectors))]
+
+    def _found(self, document: int, score: float, row: int) -> Found:
+        start, stop = (int(x) for x in self.passages.spans[row])
+        return Found(self.id(document), score, self.passages.texts[row], row, start, stop)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, directory: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the collection; one that is there is replaced as a whole, and only with ``overwrite``."""
+        target = Path(directory)
+        free_or_ours(target, overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.part-{os.getpid()}")
+        old = target.with_name(f"{target.name}.old-{os.getpid()}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            self._write(part)
+            if target.exists():
+                target.rename(old)
+            part.rename(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            if old.exists() and not target.exists():
+                old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _write(self, part: Path) -> None:
+        from safetensors.numpy import save
+
+        self.index.save(part / "index")
+        raw = [text.encode() for text in self.texts]
+        ends = np.cumsum([len(r) for r in raw], dtype=np.int64)
+        arrays = {"ends": ends, "documents": self.passages.documents,
+                  "spans": np.ascontiguousarray(self.passages.spans)}
+        files = {"texts.utf8": b"".join(raw), "texts.safetensors": save(arrays)}
+        if self._ids is not None:
+            files["ids.json"] = json.dumps(list(self._ids), ensure_ascii=False).encode()
+        facts = {}
+        for name, data in files.items():
+            _write_synced(part / name, data)
+            facts[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        manifest = {"format": FORMAT, "version": VERSION, "texts": len(self), "passages": len(self.passages),
+                    "encoder": {"name": self.encoder.name, "version": self.encoder.version,
+                                "dims": self.index.dims}, "files": facts}
+        _write_synced(part / _MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str], encoder: AnyEncoder | None = None,
+             measure: str | Measure | Callable[..., Any] | None = None, mmap: bool = True) -> Self:
+        """Read a collection. ``encoder``: the callable that it was made with, where no name can build it again.
+
+        Raises `FileError` for a file that is missing or altered, and for an encoder of another name or version
+        than the texts were encoded with.
+        """
+        source = Path(directory)
+        manifest = read_manifest(source)
+        data = {name: _checked(source / name, facts) for name, facts in manifest["files"].items()}
+        texts, passages = _texts_of(source, data)
+        ids = json.loads(data["ids.json"]) if "ids.json" in data else None
+        if len(texts) != manifest["texts"] or (ids is not None and len(ids) != len(texts)):
+            raise FileError(f"{source / _MANIFEST}: says {manifest['texts']} texts, but the files hold {len(texts)}")
+        index = Index.load(source / "index", measure, mmap)
+        if len(index) != len(passages):
+            raise FileError(f"{source}: the index holds {len(index)} vectors for {len(passages)} passages")
+        return cls(texts, ids, passages, index, _encoder_of(source, manifest["encoder"], encoder))
+
+
+def is_collection(directory: str | os.PathLike[str]) -> bool:
+    """Whether the directory holds a collection of texts (rather than an index of vectors, or nothing)."""
+    return (Path(directory) / _MANIFEST).is_file()
+
+
+def free_or_ours(target: Path, overwrite: bool) -> None:
+    """Raise `FileError` unless a collection or an index may be written to ``target``."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not is_collection(target) and not (target / "manifest.json").is_file():
+        raise FileError(f"{target}: exists and is no kiyas index; give another directory")
+    if not overwrite:
+        raise FileError(f"{target}: holds an index already; give another directory, or --overwrite to replace it")
+
+
+def read_manifest(source: Path) -> dict[str, Any]:
+    """The manifest of a collection, checked."""
+    path = source / _MANIFEST
+    if not path.is_file():
+        raise FileError(f"{source}: is no kiyas collection, it has no {_MANIFEST}")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: is incomplete or altered ({error})") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FileError(f"{path}: is not the manifest of a kiyas collection")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise FileError(f"{path}: has format version {version}, this kiyas reads up to {VERSION}; upgrade kiyas")
+    files, encoder = manifest.get("files"), manifest.get("encoder")
+    known = {"texts.utf8", "texts.safetensors", "ids.json"}
+    if not isinstance(files, dict) or not {"texts.utf8", "texts.safetensors"} <= files.keys() <= known \
+            or not all(isinstance(facts, dict) for facts in files.values()) \
+            or not isinstance(encoder, dict) or not isinstance(manifest.get("texts"), int):
+        raise FileError(f"{path}: is altered, parts of it are of the wrong kind")
+    return manifest
+
+
+def _checked(path: Path, facts: dict[str, Any]) -> bytes:
+    if not path.is_file():
+        raise FileError(f"{path}: is missing from the collection")
+    data = path.read_bytes()
+    if len(data) != facts.get("bytes"):
+        raise FileError(f"{path}: has {len(data)} bytes, the manifest says {facts.get('bytes')}; it is half-written or "
+                        "altered")
+    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
+        raise FileError(f"{path}: is altered, its contents do not match the manifest")
+    return data
+
+
+def _texts_of(source: Path, data: dict[str, bytes]) -> tuple[list[str], Passages]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+    try:
+        arrays = load(data["texts.safetensors"])
+        ends, documents, spans = arrays["ends"], arrays["documents"], arrays["spans"]
+        raw = data["texts.utf8"]
+        bounds = [0, *ends.tolist()]
+        texts = [raw[a:b].decode() for a, b in pairwise(bounds)]
+        pieces = [texts[d][a:b] for d, (a, b) in zip(documents.tolist(), spans.tolist(), strict=True)]
+    except (SafetensorError, KeyError, ValueError, IndexError, TypeError) as error:
+        raise FileError(f"{source / 'texts.safetensors'}: does not fit the texts ({error})") from None
+    return texts, Passages(pieces, documents, spans)
+
+
+def _encoder_of(source: Path, facts: dict[str, Any], given: AnyEncoder | None) -> Encoder:
+    name, version = facts.get("name"), facts.get("version")
+    if given is not None:
+        encoder = make_encoder(given)
+    else:
+        try:
+            encoder = make_encoder(str(name))
+        except InputError:
+            raise FileError(f"{source}: was made with the encoder {name!r}, which is a function of your own; load it "
+                            "with Collection.load(directory, encoder=…)") from None
+    if (encoder.name, encoder.version) != (name, version):
+        raise FileError(f"{source}: was made with the encoder {name} {version}, this is {encoder.name} "
+                        f"{encoder.version}; their vectors cannot be compared: install that version, or index again")
+    return encoder
+
+
+def _checked_ids(ids: Sequence[Any], texts: int) -> list[Any]:
+    listed = list(ids)
+    numbers = all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i >= 0 for i in listed)
+    wanted = f"{texts} different texts or integers from 0, one for each text"
+    if len(listed) != texts or not (numbers or all(isinstance(i, str) for i in listed)):
+        raise InputError(message("Collection.build", "ids", wanted, f"{len(listed)} of "
+                                 f"{', '.join(sorted({type(i).__name__ for i in listed})) or 'nothing'}"))
+    if len(set(listed)) != texts:
+        seen: set[Any] = set()
+        twice = next(i for i in listed if i in seen or seen.add(i))  # type: ignore[func-returns-value]
+        raise InputError(message("Collection.build", "ids", wanted, f"{twice!r} twice"))
+    return [int(i) for i in listed] if numbers else listed
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,197 @@
+"""The demo, on a small library of its own, with an encoder of letters; and on this Python where wordllama is there."""
+
+import json
+import re
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from kiyas.encode.base import CallableEncoder
+from kiyas.errors import FileError, InputError
+from kiyas.metrics import Interval
+
+pytest.importorskip("cyclopts")
+pytest.importorskip("rich")
+
+from kiyas.cli import demonstration, known, main, pictures
+from kiyas.cli.docstrings import Docstring, known_items, read_library
+from kiyas.cli.page import page
+from kiyas.cli.show import progress
+
+WORDS = "read write file thread date text close open number list print value name time path"
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
+
+
+def letters():
+    return CallableEncoder(lambda ts: [[t.lower().count(c) + 0.1 for c in LETTERS] for t in ts], "letters", "1",
+                           dims=len(LETTERS))
+
+
+@pytest.fixture
+def library(tmp_path):
+    words = WORDS.split()
+    rng = np.random.default_rng(0)
+    lines = ['"""The first module of all."""']
+    for i in range(60):
+        first, rest = (" ".join(rng.choice(words, size=n)) for n in (6, 14))
+        lines.append(f'def f{i}():\n    """{first.capitalize()} {i}.\n\n    {rest} {i}.\n    """\n')
+    (tmp_path / "one.py").write_text("\n".join(lines))
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text('class A:\n    """A class <b> & more."""\n    def m(self):\n'
+                                                  '        """Say it in four words."""\n')
+    (tmp_path / "pkg" / "copy.py").write_text('def m():\n    """Say it,  in FOUR words."""\nraise SystemExit("no")\n')
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "test_x.py").write_text('"""Left out as it is a test."""')
+    (tmp_path / "bad.py").write_text("def (")
+    return tmp_path
+
+
+def test_reads_names_and_drops_what_is_repeated(library):
+    found = read_library(library)
+    names = [d.name for d in found.docstrings]
+    assert {"one", "one.f0", "pkg.A", "pkg.A.m"} <= set(names)
+    assert "pkg.copy.m" not in names
+    assert (found.files, found.repeated) == (4, 1)
+    assert len(names) == len(set(names))
+
+
+def test_near_duplicates_are_found_as_by_comparing_all():
+    rng = np.random.default_rng(1)
+    words = WORDS.split()
+    base = [list(rng.choice(words, size=30)) for _ in range(40)]
+    texts = [" ".join(b) for b in base]
+    for b in base[:20]:
+        b[int(rng.integers(30))] = "other"
+        texts.append(" ".join(b))
+    from kiyas.cli.docstrings import _without_near
+
+    def pairs(text):
+        w = text.split()
+        return set(pairwise(w))
+    kept = []
+    for i, text in enumerate(texts):
+        p = pairs(text)
+        if all(len(p & pairs(texts[j])) < 0.8 * len(p | pairs(texts[j])) for j in kept):
+            kept.append(i)
+    got = _without_near([Docstring(str(i), t) for i, t in enumerate(texts)])
+    assert [int(d.name) for d in got] == kept
+    assert len(kept) < len(texts)
+
+
+def test_a_library_without_docstrings_is_an_error(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    with pytest.raises(FileError, match=r"no docstrings in 1 source files .* run kiyas with a full Python"):
+        read_library(tmp_path)
+
+
+def test_known_items_hide_the_question_from_the_answer():
+    rest = "It goes on and on with enough words to be an answer."
+    items = known_items([Docstring("a", f"Open a file for reading. {rest}"), Docstring("b", "Too short. " + rest),
+                         Docstring("c", f"Say the same thing twice. {rest} More."),
+                         Docstring("d", f"Say the same thing twice. {rest} Less.")])
+    assert items.queries == ["Open a file for reading."]
+    assert items.targets == [0]
+    assert items.texts[0] == rest
+    assert items.texts[1].startswith("Too short.")
+    assert items.ambiguous == 2
+
+
+@pytest.fixture
+def report(library):
+    return demonstration.make_report(letters(), None, progress, library)
+
+
+def test_the_report_is_what_searching_gives(report):
+    assert report.queries == 60
+    cosine = report.results[0]
+    assert (cosine.measure, cosine.verdict, cosine.difference) == ("cosine", "baseline", None)
+    for r in report.results:
+        assert 0 <= r.metrics["recall@1"].mean <= r.metrics["MRR@10"].mean <= r.metrics["recall@10"].mean <= 1
+    for e in report.explained.values():
+        assert e.contributions.sum() + e.rest == pytest.approx(e.total)
+
+
+def test_the_page_loads_nothing_and_escapes(report):
+    html = page(report)
+    assert not re.search(r"(src|href)\s*=|@import|url\(|https?:|<script|<link|<iframe", html, re.I)
+    assert "<b> &" not in html
+    assert html.count("<svg") == len(demonstration.QUESTIONS) + 1 + len(report.results)
+    assert "prefers-color-scheme:dark" in html
+    assert "$" not in re.sub(r"<style>.*?</style>", "", html, flags=re.S)
+    for svg in re.findall(r"<svg.*?</svg>", html, re.S):
+        ET.fromstring(svg)
+
+
+def _result(measure, low, high):
+    mean = (low + high) / 2
+    difference = None if measure == "cosine" else Interval(mean, low, high)
+    metrics = {"MRR@10": Interval(0.5 + mean, 0.4, 0.6)}
+    return known.Result(measure, "", metrics, difference, known._verdict(difference), 0)
+
+
+def test_cosine_is_fine_where_intervals_hold_zero():
+    results = [_result("cosine", 0, 0), _result("ndd", -0.1, 0.1), _result("dot", -0.2, -0.1)]
+    assert known.conclusion(results, 1000).startswith("Cosine is fine here: on 1,000 queries")
+    assert "(ndd: no difference seen)" in known.conclusion(results, 1000)
+    assert "ndd, euclidean" not in known.conclusion([*results, _result("euclidean", 0.1, 0.2)], 1000)
+    assert "euclidean is better than cosine" in known.conclusion([*results, _result("euclidean", 0.1, 0.2)], 1000)
+
+
+def test_parameters_come_from_the_documents_alone():
+    documents = np.full((10, 4), 1.25, np.float32)
+    assert "ndd(query_norm=2.5)" in [c.measure for c in known.contenders(documents)]
+
+
+def test_bump_chart_marks_what_moved():
+    svg = pictures.ranks({"cosine": [("a", 1.0), ("b", 0.5)], "dot": [("b", 2.0), ("c", 1.0)]})
+    assert svg.count('class="pill up"') == 1
+    assert svg.count('class="pill fresh"') == 1
+    assert "cosine: 2 (0.5), dot: 1 (2)" in svg
+
+
+@pytest.fixture
+def small(monkeypatch, library):
+    monkeypatch.setattr(demonstration, "encoder", lambda name: letters())
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(library))
+
+
+def test_command_prints_and_writes_the_page(small, tmp_path, capsys):
+    assert main(["demo", "--html", str(tmp_path / "out" / "d.html")]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "cosine" in out
+    assert "baseline" in out
+    assert "It says nothing about your texts" in out
+    assert (tmp_path / "out" / "d.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_command_json(small, tmp_path, capsys):
+    assert main(["demo", "--limit", "40", "--json", "--html", str(tmp_path / "d.html")]) == 0
+    got = json.loads(capsys.readouterr().out)
+    assert got["docstrings"] == 40
+    assert got["results"][0]["measure"] == "cosine"
+    assert {"mean", "low", "high"} == got["results"][1]["difference"].keys()
+
+
+def test_command_errors(small, tmp_path, capsys):
+    assert main(["demo", "--limit", "3", "--html", str(tmp_path / "d.html")]) == 1
+    assert "'--limit' must be an integer from 20" in capsys.readouterr().err
+    assert main(["demo", "--html", str(tmp_path)]) == 1
+    assert "is a directory; name a file in it" in capsys.readouterr().err
+
+
+def test_too_few_questions(tmp_path):
+    (tmp_path / "a.py").write_text('"""Only one docstring here."""')
+    with pytest.raises(InputError, match="only 0 of 1 docstrings can be asked for; this standard library has too few"):
+        demonstration.make_report(letters(), None, progress, tmp_path)
+
+
+def test_this_python_with_wordllama(tmp_path, capsys):
+    pytest.importorskip("wordllama")
+    assert main(["demo", "--limit", "300", "--html", str(tmp_path / "d.html"), "--json"]) == 0
+    got = json.loads(capsys.readouterr().out)
+    assert got["docstrings_found"] > 1000
+    assert got["encoder"] == "wordllama"
+    assert got["dims"] == 256
