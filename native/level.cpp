@@ -60,8 +60,26 @@ void dot_queries(const uint8_t* codes, int64_t stride, int rows, const int8_t* q
     for (int i = 0; r + i < rows; ++i) out[j * rows + r + i] = rest[j * 4 + i];
 }
 
+// One row: two accumulators hide the latency of the sums.
+int32_t dot_one(const uint8_t* row, const int8_t* q, int64_t padded) {
+  V acc[2] = {zero(), zero()};
+  int odd = 0;
+  for (int64_t i = 0; i < padded; i += kDotStep, odd ^= 1) {
+    V x[kDotLoads], y[kDotLoads];
+    for (int l = 0; l < kDotLoads; ++l) x[l] = load(row + i + l * kWidth), y[l] = load(q + i + l * kWidth);
+    acc[odd] = dot_step(acc[odd], x, y);
+  }
+  int32_t out[4];
+  reduce_four(add32(acc[0], acc[1]), zero(), zero(), zero(), out);
+  return out[0];
+}
+
 void dot(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries, int64_t padded,
          int32_t* out) {
+  if (rows == 1 && queries == 1) {
+    *out = dot_one(codes, q, padded);
+    return;
+  }
   int j = 0;
   for (; j + kDotQueries <= queries; j += kDotQueries)
     dot_queries<kDotQueries>(codes, stride, rows, q + j * qstride, qstride, padded, out + j * rows);
@@ -193,10 +211,11 @@ inline uint64_t packed(const uint8_t* pass) {
 template <class Verdict>
 inline uint64_t verdicts(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, const Verdict& verdict) {
   uint8_t pass[kBlock] = {};
+  const float own = query.residual + kMargin * query.norm, both_parts = query.residual + query.head;
   for (int i = 0; i < block.rows; ++i) {
     const float b = block.norm[i], r = block.residual[i];
     const float dot = block.scale[i] * (query.step * static_cast<float>(dots[i] - query.shift));
-    const float error = query.residual * (b + r) + query.head * r + query.rest * block.rest[i] + kMargin * query.norm * b;
+    const float error = own * b + both_parts * r + query.rest * block.rest[i];
     pass[i] = verdict(i, b, dot + error) ? 1 : 0;
   }
   return packed(pass);

@@ -15,8 +15,8 @@ struct Interval {
 };
 
 // A family of measures over codes of rows. `filter` is fast and never drops a row that may reach the
-// threshold; `bounds` is slower and tight; where it sees that the row
-// stays below the threshold, any interval below it will do.
+// threshold; `bounds` is slower and tight; where it sees that the row stays below the threshold, any interval below
+// it will do.
 class Family {
  public:
   virtual ~Family() = default;

@@ -68,7 +68,8 @@ def _row(measure: Measure, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     except NotFittedError:
         return _missing(str(measure), "needs a collection to be fitted on")
     except InputError as error:  # outside of its domain
-        return _missing(str(measure), str(error).rpartition(": ")[2].partition(";")[0])
+        reason = str(error).rpartition(": ")[2].partition(";")[0].removesuffix(" in row 0")
+        return _missing(str(measure), reason.replace("'A'", "A").replace("'B'", "B"))
     try:
         distance = float(measure.distance(x, y))
     except KiyasError:

@@ -121,9 +121,9 @@ def explanation_json(explanation: Explanation, count: int) -> dict[str, Any]:
 def explanation(out: Console, explained: Explanation, count: int, title: str) -> None:
     """The dimensions that helped and hurt most, as bars against the mean dimension."""
     parts = explained.contributions
-    count = min(count, parts.size)
     # With few dimensions the two lists would meet and show one dimension twice.
-    low = min(count, parts.size - count)
+    count = min(count, (parts.size + 1) // 2)
+    low = min(count, parts.size // 2)
     mean = float(parts.mean())
     helped, hurt = explained.helped(count), explained.hurt(low)[::-1]
     most = max(abs(c - mean) for _, c in [*helped, *hurt])
