@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kiyas.errors import InputError, KiyasError, MeasureError, NotFittedError
 from kiyas.measures import pooling
-from kiyas.measures.coordinate import CoordinateMeasure, Exponential, Gower, Manhattan, Quantile
+from kiyas.measures.coordinate import CoordinateMeasure, Quantile
+from kiyas.measures.profiles import Exponential, Gower, Manhattan
 
 RNG = np.random.default_rng(7)
 A5, B4 = RNG.normal(size=(5, 6)), RNG.normal(size=(4, 6))

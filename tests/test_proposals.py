@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiyas.errors import InputError, KiyasError, MeasureError
-from kiyas.measures.coordinate import Exponential, Gower
+from kiyas.measures.profiles import Exponential, Gower
 from kiyas.measures.proposals import column_moments, column_span, live_columns, propose_critical, propose_weights
 
 

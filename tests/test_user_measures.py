@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from kiyas.errors import DomainError, InputError, KiyasError, MeasureError, MissingExtraError
-from kiyas.measures.coordinate import Exponential, Quantile
+from kiyas.measures.coordinate import Quantile
 from kiyas.measures.inner import NDD
+from kiyas.measures.profiles import Exponential
 from kiyas.measures.user import UserCoordinate, UserInner, UserPair, positional_parameters, user_measure
 
 RNG = np.random.default_rng(11)

@@ -1,7 +1,7 @@
 """What similarity is: formulas on array-API arrays, with their facts; no kernels, no files."""
 
 from kiyas.measures.attention import attention, attention_reference
-from kiyas.measures.balls import exp_map, scale_into_ball
+from kiyas.measures.balls import Poincare, exp_map, scale_into_ball
 from kiyas.measures.base import Facts, KernelForm, Measure, describe
 from kiyas.measures.catalogue import (
     ALIASES,
@@ -12,7 +12,7 @@ from kiyas.measures.catalogue import (
     parameter_names,
     to_state,
 )
-from kiyas.measures.coordinate import CoordinateMeasure, Exponential, Gower, Manhattan, Quantile
+from kiyas.measures.coordinate import CoordinateMeasure, Quantile
 from kiyas.measures.covariance import Covariance
 from kiyas.measures.inner import (
     NDD,
@@ -24,12 +24,12 @@ from kiyas.measures.inner import (
     Hybrid,
     InnerMeasure,
     LogScaled,
-    Poincare,
     Tanimoto,
     TemperedCosine,
 )
 from kiyas.measures.learned import Learned
 from kiyas.measures.linear import LinearMap, Mahalanobis
+from kiyas.measures.profiles import Exponential, Gower, Manhattan
 from kiyas.measures.proposals import propose_critical, propose_weights
 from kiyas.measures.reductions import Reduction, reduce
 from kiyas.measures.user import UserCoordinate, UserInner, UserPair, user_measure

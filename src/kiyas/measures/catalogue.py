@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from kiyas.errors import FileError, MeasureError
-from kiyas.measures import coordinate, inner
+from kiyas.measures import inner, profiles
+from kiyas.measures.balls import Poincare
 from kiyas.measures.base import Measure
 from kiyas.measures.coordinate import Quantile
 from kiyas.measures.covariance import Covariance
@@ -27,8 +28,8 @@ from kiyas.measures.user import UserCoordinate, UserInner, UserPair, user_measur
 
 _CLASSES: tuple[type[Measure], ...] = (
     inner.Cosine, inner.Dot, inner.Euclidean, inner.Angular, inner.NDD, inner.LogScaled, inner.Hybrid,
-    inner.Tanimoto, inner.Dice, inner.TemperedCosine, inner.Poincare,
-    coordinate.Manhattan, coordinate.Gower, coordinate.Exponential,
+    inner.Tanimoto, inner.Dice, inner.TemperedCosine, Poincare,
+    profiles.Manhattan, profiles.Gower, profiles.Exponential,
     Mahalanobis, LinearMap, Learned,
 )
 _USERS: dict[str, type[UserInner | UserCoordinate | UserPair]] = {

@@ -2,7 +2,7 @@
 
 One matrix product and an elementwise epilogue. Because every f increases in p, any certified bound
 on p bounds all of them (docs/exact.md). d² is passed beside p because a² + b² − 2p loses digits where
-A ≈ B; callers compute it by differences there.
+A ≈ B; `kiyas.measures.gram` computes it by differences there.
 """
 
 from __future__ import annotations
@@ -12,19 +12,9 @@ from dataclasses import dataclass
 from math import pi
 from typing import Any, ClassVar
 
-import array_api_compat
-import numpy as np
-
-from kiyas.arrays import Array, float64, namespace, number, row_blocks
-from kiyas.errors import DomainError, InputError
+from kiyas.arrays import Array, number
 from kiyas.measures.base import Facts, KernelForm, Measure
-
-# Below this share of a² + b², the expansion a² + b² − 2p has lost so many of its 53 bits that d² is
-# computed again by differences: 1e-6 leaves at least 33 good bits to the pairs that are not.
-_NEAR = 1e-6
-
-# Squared norms up to this leave room for d² ≤ 2(a² + b²).
-_LARGEST = 4e307
+from kiyas.measures.gram import chord2, gram_paired, gram_pairwise, ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,71 +41,6 @@ class InnerMeasure(Measure):
 
     def _pairwise(self, xp: Any, A: Array, B: Array) -> Array:
         return self.formula(xp, *gram_pairwise(xp, A, B))
-
-
-def gram_paired(xp: Any, A: Array, B: Array) -> tuple[Array, Array, Array, Array]:
-    """Gram quantities p, a², b², d² row by row; d² by differences."""
-    with np.errstate(over="ignore", invalid="ignore"):  # refused just below
-        D = A - B
-        p, a2, b2, d2 = (xp.sum(X * Y, axis=1) for X, Y in ((A, B), (A, A), (B, B), (D, D)))
-    _require_squares(xp, a2, b2)
-    return p, a2, b2, d2
-
-
-def gram_pairwise(xp: Any, A: Array, B: Array) -> tuple[Array, Array, Array, Array]:
-    """Gram quantities p (n, m), a² (n, 1), b² (1, m), d² (n, m); near pairs get d² by differences."""
-    with np.errstate(over="ignore", invalid="ignore"):  # refused just below
-        a2, b2 = xp.sum(A * A, axis=1)[:, None], xp.sum(B * B, axis=1)[None, :]
-    _require_squares(xp, a2, b2)
-    p = A @ xp.matrix_transpose(B)
-    scale = a2 + b2
-    d2 = scale - 2 * p
-    near_i, near_j = xp.nonzero(d2 < _NEAR * scale)
-    d2 = xp.where(d2 < 0, xp.zeros_like(d2), d2)
-    blocks = []
-    for start, stop in row_blocks(near_i.shape[0], A.shape[1]):
-        D = xp.take(A, near_i[start:stop], axis=0) - xp.take(B, near_j[start:stop], axis=0)
-        blocks.append(xp.sum(D * D, axis=1))
-    return p, a2, b2, _put(xp, d2, near_i, near_j, xp.concat(blocks)) if blocks else d2
-
-
-def _put(xp: Any, X: Array, i: Array, j: Array, values: Array) -> Array:
-    """X with X[i, j] = values; (i, j) in row-major order, as nonzero gives them."""
-    if isinstance(X, np.ndarray) or array_api_compat.is_torch_array(X) or array_api_compat.is_cupy_array(X):
-        X[i, j] = values
-        return X
-    # The standard has no assignment by index arrays: every place looks itself up among the flat indices.
-    flat, here = i * X.shape[1] + j, xp.reshape(xp.arange(X.shape[0] * X.shape[1], dtype=i.dtype), X.shape)
-    at = xp.reshape(xp.searchsorted(flat, xp.reshape(here, (-1,))), (-1,))
-    at = xp.where(at < flat.shape[0], at, xp.zeros_like(at))
-    hit = xp.reshape(xp.take(flat, at), X.shape) == here
-    return xp.where(hit, xp.reshape(xp.take(values, at), X.shape), X)
-
-
-def _require_squares(xp: Any, a2: Array, b2: Array) -> None:
-    for name, square in (("A", a2), ("B", b2)):
-        finite = xp.reshape(square <= _LARGEST, (-1,))
-        if not bool(xp.all(finite)):
-            row = int(xp.argmin(xp.astype(finite, xp.int8)))
-            raise InputError(f"'{name}' must be of rows whose squared norm fits into float64, got a larger one in "
-                             f"row {row}; divide all vectors by a common number")
-
-
-def ratio(xp: Any, top: Array, bottom: Array) -> Array:
-    """The quotient, and 0 where bottom is 0 (the zero-vector rule of the family)."""
-    zero = bottom == 0
-    return xp.where(zero, xp.zeros_like(top), top / xp.where(zero, xp.ones_like(bottom), bottom))
-
-
-def _chord2(xp: Any, p: Array, a2: Array, b2: Array, d2: Array) -> Array:
-    """‖A/a − B/b‖², in [0, 4].
-
-    (d² − (a−b)²)/(ab) keeps its digits where A and B are near, 2 − 2p/(ab) where one is far longer.
-    """
-    a, b = xp.sqrt(a2), xp.sqrt(b2)
-    gap = a - b
-    ab = a * b + 0 * d2
-    return xp.clip(xp.where(d2 <= ab, ratio(xp, d2 - gap * gap, ab), 2 - 2 * ratio(xp, p, ab)), 0.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +71,7 @@ class Cosine(InnerMeasure):
     def _distance(self, xp: Any, A: Array, B: Array) -> Array:
         """1 − cosine, by the chord so that it keeps its digits for near-parallel vectors."""
         p, a2, b2, d2 = gram_paired(xp, A, B)
-        return xp.where((a2 == 0) | (b2 == 0), xp.ones_like(d2), _chord2(xp, p, a2, b2, d2) / 2)
+        return xp.where((a2 == 0) | (b2 == 0), xp.ones_like(d2), chord2(xp, p, a2, b2, d2) / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,8 +155,8 @@ class Angular(InnerMeasure):
         return 1 - self._angle(xp, p, a2, b2, d2) / pi
 
     def _angle(self, xp: Any, p: Array, a2: Array, b2: Array, d2: Array) -> Array:
-        chord2 = _chord2(xp, p, a2, b2, d2)
-        angle = 2 * xp.atan2(xp.sqrt(chord2), xp.sqrt(4 - chord2))
+        squared = chord2(xp, p, a2, b2, d2)
+        angle = 2 * xp.atan2(xp.sqrt(squared), xp.sqrt(4 - squared))
         return xp.where((a2 == 0) | (b2 == 0), xp.full_like(angle, pi / 2), angle)
 
     def _distance(self, xp: Any, A: Array, B: Array) -> Array:
@@ -424,60 +349,3 @@ class TemperedCosine(InnerMeasure):
 
     def _epilogue_parameters(self) -> dict[str, Any]:
         return {"beta": self.beta}
-
-
-@dataclass(frozen=True, eq=False)
-class Poincare(InnerMeasure):
-    """1/(1+d_H), d_H the hyperbolic distance in the open unit ball.
-
-    Points on or outside the ball raise `DomainError`; nothing is clipped. To put ordinary vectors into
-    the ball, call `kiyas.measures.scale_into_ball` or `kiyas.measures.exp_map` on them first.
-
-    >>> import numpy as np
-    >>> float(Poincare()(np.array([0.0, 0.0]), np.array([0.0, 0.0])))
-    1.0
-    """
-
-    name: ClassVar[str] = "poincare"
-    epilogue: ClassVar[str | None] = "poincare"
-    facts: ClassVar[Facts] = Facts(
-        title="Poincaré", formula="1 / (1 + d_H), d_H = arcosh(1 + 2‖A−B‖²/((1−‖A‖²)(1−‖B‖²)))", range="(0, 1]",
-        scaling="not scalable: the ball has radius 1",
-        zero="the zero vector is the centre of the ball, an ordinary point",
-        domain="the open unit ball, ‖x‖ < 1; anything else raises DomainError",
-        gradient="not defined at A = B; smooth elsewhere",
-        source="Nickel & Kiela 2017 (arXiv 1705.08039); computed as 2·asinh(‖A−B‖/√((1−‖A‖²)(1−‖B‖²)))",
-        meaning="How near in a space with room for trees: general terms near the centre, special ones near the rim.",
-        cost="one matrix product, a square root, an asinh and a division a pair",
-        traps="made for vectors trained in the ball; ordinary embeddings mapped in rank between Euclid and "
-              "'short rows first'; arcosh(1+x) loses all digits for near pairs, hence asinh",
-    )
-
-    def formula(self, xp: Any, p: Array, a2: Array, b2: Array, d2: Array) -> Array:
-        return 1 / (1 + self._hyperbolic(xp, a2, b2, d2))
-
-    def _hyperbolic(self, xp: Any, a2: Array, b2: Array, d2: Array) -> Array:
-        # Each root apart: near the rim the product of the two gaps would lose its small factor.
-        return 2 * xp.asinh(xp.sqrt(d2) / (xp.sqrt(_gap(xp, a2)) * xp.sqrt(_gap(xp, b2))))
-
-    def _distance(self, xp: Any, A: Array, B: Array) -> Array:
-        return self._hyperbolic(xp, *gram_paired(xp, A, B)[1:])
-
-    def check_rows(self, X: Array, name: str = "vectors") -> None:
-        xp = namespace(X)
-        for start, stop in row_blocks(X.shape[0], X.shape[1]):
-            block = float64(xp, X[start:stop, :])
-            norm2 = xp.sum(block * block, axis=1)
-            outside = norm2 >= 1
-            if bool(xp.any(outside)):
-                row = int(xp.argmax(xp.astype(outside, xp.int8)))
-                raise DomainError(
-                    f"poincare: '{name}' must lie inside the open unit ball, got norm "
-                    f"{float(norm2[row]) ** 0.5:.6g} in row {start + row}; map the vectors in first, "
-                    "e.g. with kiyas.measures.scale_into_ball")
-
-
-def _gap(xp: Any, norm2: Array) -> Array:
-    """1 − ‖x‖² as (1 − ‖x‖)(1 + ‖x‖)."""
-    norm = xp.sqrt(norm2)
-    return (1 - norm) * (1 + norm)

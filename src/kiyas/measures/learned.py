@@ -16,7 +16,8 @@ import numpy as np
 from kiyas.arrays import Array, float64, matrix, namespace, number, row_blocks, vector
 from kiyas.errors import FileError, InputError, message
 from kiyas.measures.base import Facts, KernelForm, Measure
-from kiyas.measures.inner import Cosine, gram_paired, gram_pairwise
+from kiyas.measures.gram import gram_paired, gram_pairwise
+from kiyas.measures.inner import Cosine
 from kiyas.measures.rounding import given_array, like, mapped_rows
 
 _ARRAYS = ("first_a", "first_b", "bias1", "second")

@@ -16,9 +16,11 @@ from kiyas.arrays import Array, float64, matrix, namespace, number
 from kiyas.errors import InputError, MeasureError, NotFittedError, message
 from kiyas.measures import catalogue
 from kiyas.measures.base import Measure
-from kiyas.measures.coordinate import CoordinateMeasure, Gower, Manhattan
-from kiyas.measures.inner import NDD, TemperedCosine, ratio
+from kiyas.measures.coordinate import CoordinateMeasure
+from kiyas.measures.gram import ratio
+from kiyas.measures.inner import NDD, TemperedCosine
 from kiyas.measures.linear import LinearMap
+from kiyas.measures.profiles import Gower, Manhattan
 from kiyas.measures.rounding import like
 
 _Map = Callable[[Any, Array], Array]

@@ -16,10 +16,12 @@ import array_api_compat
 import numpy as np
 
 from kiyas.arrays import Array, row_blocks, to_numpy
-from kiyas.errors import DomainError, MeasureError, message, missing_extra
+from kiyas.errors import DomainError, MeasureError, message
 from kiyas.measures.base import Facts, KernelForm, Measure
+from kiyas.measures.compiled import Compiled
 from kiyas.measures.coordinate import CoordinateMeasure
 from kiyas.measures.inner import InnerMeasure
+from kiyas.measures.signature import code_hash, source_hash
 
 _BLOCK = 1 << 22
 _EPS = float(np.finfo(np.float64).eps)
@@ -122,31 +124,14 @@ class _Own:
         source is not at hand (made by ``exec``, typed into a prompt); it holds for one version of
         Python only. Neither hash covers values the function takes from outside itself.
         """
-        import hashlib
-
         saved: dict[str, Any] = {"name": self.name, "kind": type(self).__name__, "increasing": self.increasing}
         if by == "source":
-            saved["source_sha256"] = hashlib.sha256(self._source().encode()).hexdigest()
+            saved["source_sha256"] = source_hash(self.function, self.name)
         elif by == "code":
-            saved["code_sha256"] = hashlib.sha256(self._bytecode()).hexdigest()
+            saved["code_sha256"] = code_hash(self.function, self.name)
         else:
             raise MeasureError(message(self.name, "by", "'source' or 'code'", repr(by)))
         return saved
-
-    def _source(self) -> str:
-        import textwrap
-
-        try:
-            return textwrap.dedent(inspect.getsource(self.function))
-        except (OSError, TypeError):
-            raise MeasureError(f"{self.name}: the source of the function is not available, so it cannot be hashed; "
-                               "define it in a file, or use signature(by='code')") from None
-
-    def _bytecode(self) -> bytes:
-        code = getattr(self.function, "__code__", None)
-        if code is None:
-            raise MeasureError(f"{self.name}: the function has no bytecode to hash; wrap it in a def of your own")
-        return _code_bytes(code)
 
     def _call(self, *arrays: np.ndarray) -> np.ndarray:
         """The function on float64 arrays; any result but floats of the right shape raises."""
@@ -362,61 +347,3 @@ def _first_fall(f: np.ndarray, rows: np.ndarray) -> tuple[int, int]:
     falls = (right < left - slack) & rows[:, None]
     found = np.argwhere(falls)
     return (int(found[0, 0]), int(found[0, 1])) if found.size else (-1, -1)
-
-
-def _code_bytes(code: Any) -> bytes:
-    """Bytecode, names and constants, free of file names and addresses; nested functions included."""
-    constants = [_code_bytes(c).hex() if inspect.iscode(c) else repr(c) for c in code.co_consts]
-    return repr((code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants)).encode()
-
-
-class Compiled:
-    """A user's function of numbers, compiled through Numba to a loop over blocks.
-
-    ``address`` is a C function ``void(const double* in1, …, double* out, int64_t n)``; calling the
-    object runs that very function on NumPy arrays, so both give the same values.
-    """
-
-    def __init__(self, function: Callable[..., Any], inputs: int) -> None:
-        try:
-            import numba  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError:
-            raise missing_extra("numba", "numba", "compiled=True") from None
-        # The error model of NumPy, because Python's would raise inside the scan on 1/0.
-        scalar = numba.njit(function, error_model="numpy")
-        pointer = numba.types.CPointer(numba.types.float64)
-        form = numba.types.void(*[pointer] * (inputs + 1), numba.types.int64)
-        loop = _loop_of_three(scalar) if inputs == 3 else _loop_of_one(scalar)
-        try:
-            self._entry = numba.cfunc(form, error_model="numpy")(loop)
-        except numba.core.errors.NumbaError as error:
-            first = str(error).strip().splitlines()[0]
-            raise MeasureError(f"{getattr(function, '__name__', 'function')}: Numba cannot compile it ({first}); "
-                               "write it for single numbers, or leave out compiled=True") from error
-        self.address: int = self._entry.address
-        self._inputs = inputs
-
-    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
-        import ctypes
-
-        held = [np.ascontiguousarray(a, dtype=np.float64) for a in arrays]
-        out = np.empty(held[0].shape)
-        double = ctypes.POINTER(ctypes.c_double)
-        self._entry.ctypes(*[a.ctypes.data_as(double) for a in (*held, out)], out.size)
-        return out
-
-
-def _loop_of_three(scalar: Any) -> Callable[..., None]:
-    def loop(p, a2, b2, out, n):  # type: ignore[no-untyped-def]
-        for i in range(n):
-            out[i] = scalar(p[i], a2[i], b2[i])
-
-    return loop
-
-
-def _loop_of_one(scalar: Any) -> Callable[..., None]:
-    def loop(delta, out, n):  # type: ignore[no-untyped-def]
-        for i in range(n):
-            out[i] = scalar(delta[i])
-
-    return loop

@@ -8,10 +8,12 @@ import numpy as np
 
 from kiyas.arrays import Array, to_numpy
 from kiyas.errors import MeasureError
-from kiyas.measures.coordinate import CoordinateMeasure, Manhattan
-from kiyas.measures.inner import Angular, Euclidean, InnerMeasure, Poincare
+from kiyas.measures.balls import Poincare
+from kiyas.measures.coordinate import CoordinateMeasure
+from kiyas.measures.inner import Angular, Euclidean, InnerMeasure
 from kiyas.measures.learned import Learned
 from kiyas.measures.linear import LinearMap
+from kiyas.measures.profiles import Manhattan
 from kiyas.search.scan import Asked, View
 
 
