@@ -419,7 +419,7 @@ ERRORS = [
     (lambda: Gower(quantile=0.1, ranges=[1.0]), MeasureError, "'quantile' must be left out where ranges are given"),
     (lambda: Gower(ranges=[1.0, -1.0]), InputError, "'ranges' must be numbers ≥ 0"),
     (lambda: Gower(ranges=[1.0])(A5[0], A5[1]), InputError, "'ranges' must be of 6 dimensions"),
-    (lambda: Gower().fit(np.ones((3, 2))), InputError, "no dimension with a weight above 0 is left of 2"),
+    (lambda: Gower().fit(np.ones((3, 2))), InputError, "all 2 dimensions are constant over the rows"),
     (lambda: Gower().widths(3), NotFittedError, "is not fitted"),
     (lambda: Gower(weights=[1, 0], ranges=[0, 1])([1.0, 1.0], [1.0, 1.0]), InputError, "no dimension with a weight"),
     (lambda: Exponential(bandwidth=0), InputError, "'bandwidth' must be a positive number, an array (d,) or 'fitted'"),

@@ -213,7 +213,10 @@ class CoordinateMeasure(Measure):
         d = dim if live is None else int(live.sum())
         if weights is not None and live is not None:
             weights = weights[live]
-        if d == 0 or (weights is not None and fsum(weights.tolist()) <= 0):
+        if d == 0:
+            raise InputError(f"{self.name}: all {dim} dimensions are constant over the rows it is fitted on; give "
+                             "rows that vary, or another measure")
+        if weights is not None and fsum(weights.tolist()) <= 0:
             raise InputError(f"{self.name}: no dimension with a weight above 0 is left of {dim}")
         if self.dropped(d) >= d:
             raise InputError(message(self.name, "trim", f"small enough to leave one of {d} dimensions", self.trim))

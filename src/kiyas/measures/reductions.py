@@ -7,7 +7,7 @@ ranking, `reduce` raises with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ _NONE = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reduction:
     """Transformed vectors for another engine; ``target`` is "inner" (largest first), "l2" or "l1" (smallest first).
 
@@ -42,8 +42,12 @@ class Reduction:
     items: Array
     target: str
     measure: Measure
-    _queries: _Map = field(repr=False)
-    _check: Callable[[Array], None] = field(repr=False)
+    _queries: _Map
+    _check: Callable[[Array], None]
+
+    def __repr__(self) -> str:
+        n, d = self.items.shape
+        return f"Reduction({n} items of {d} dimensions for {self.target!r}, {self.measure})"
 
     def queries(self, Q: Array) -> Array:
         """Queries for the engine: ``Q`` (q, d) -> float64 (q, d′). The same checks as for the measure's own."""

@@ -150,10 +150,12 @@ class _Own:
                                f"got shape {result.shape}")
         return result
 
-    def _defined(self, result: np.ndarray, what: str) -> np.ndarray:
+    def _defined(self, result: np.ndarray, what: str, **arguments: np.ndarray) -> np.ndarray:
+        """The result, or an error that names the first place of NaN and the numbers the function got there."""
         if bool(np.any(np.isnan(result))):
             place = tuple(int(i) for i in np.argwhere(np.isnan(result))[0])
-            raise DomainError(f"{self.name}: the function returned NaN for {what} {place}; "
+            given = ", ".join(f"{name}={np.broadcast_to(a, result.shape)[place]:.6g}" for name, a in arguments.items())
+            raise DomainError(f"{self.name}: the function returned NaN for {what} {place}{given and f' ({given})'}; "
                               "make it return a number there, or leave such vectors out")
         return result
 
@@ -204,9 +206,9 @@ class UserInner(_Own, InnerMeasure):
 
     def formula(self, xp: Any, p: Array, a2: Array, b2: Array, d2: Array) -> Array:
         host = np.asarray(to_numpy(p), dtype=np.float64)
-        squares = (np.broadcast_to(np.asarray(to_numpy(v), dtype=np.float64), host.shape) for v in (a2, b2))
-        result = self._same_shape(self._call(host, *squares), host.shape)
-        return _back(xp, self._defined(result, "the pair at"), p)
+        x2, y2 = (np.broadcast_to(np.asarray(to_numpy(v), dtype=np.float64), host.shape) for v in (a2, b2))
+        result = self._same_shape(self._call(host, x2, y2), host.shape)
+        return _back(xp, self._defined(result, "the pair at", p=host, a2=x2, b2=y2), p)
 
     def kernel(self) -> KernelForm | str:
         if not self.increasing:
@@ -272,7 +274,7 @@ class UserCoordinate(_Own, CoordinateMeasure):
     def similarity(self, xp: Any, delta: Array) -> Array:
         host = np.asarray(to_numpy(delta), dtype=np.float64)
         result = self._same_shape(self._call(host), host.shape)
-        return _back(xp, self._defined(result, "the difference at"), delta)
+        return _back(xp, self._defined(result, "the difference at", delta=host), delta)
 
     def _fitted_from(self, name: str) -> tuple[str, ...]:
         return ("fitted_threshold", "fitted_tiers") if name == "function" else super()._fitted_from(name)
