@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
+from kiyas.directory import replacing
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection, free_or_ours, is_collection
 from kiyas.encode.files import Records, read_files
@@ -62,14 +61,12 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
 
 def _vectors(vectors: np.ndarray, records: Records, output: Path, measure: Measure) -> dict[str, Any]:
     index = Index(vectors, measure=measure, ids=records.ids)
-    if not is_collection(output):
+    if is_collection(output):
+        # `Index.save` replaces nothing but an index.
+        with replacing(output) as part:
+            index.save(part)
+    else:
         index.save(output)
-        return index.info
-    # The library replaces an index by an index; a collection in its place has to go first.
-    part = output.with_name(f"{output.name}.new-{os.getpid()}")
-    index.save(part)
-    shutil.rmtree(output)
-    part.rename(output)
     return index.info
 
 

@@ -12,10 +12,8 @@ made with, at the version it was made with.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -24,17 +22,18 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from kiyas.arrays import count
+from kiyas.directory import Format, refuse_others, replacing, write_file
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.base import Encoder, Progress, checked_texts
 from kiyas.encode.documents import search_documents
 from kiyas.encode.passages import Passages, split_texts
 from kiyas.errors import FileError, InputError, message
 from kiyas.measures.base import Measure
-from kiyas.search import Index
+from kiyas.search import Index, store
 
-FORMAT = "kiyas collection"
-VERSION = 1
-_MANIFEST = "collection.json"
+FORMAT = Format("collection", version=1, manifest="collection.json",
+                files=frozenset({"texts.utf8", "texts.safetensors"}), optional=frozenset({"ids.json"}),
+                facts={"texts": int, "encoder": dict})
 
 AnyEncoder = str | Encoder | Callable[[list[str]], Any]
 
@@ -136,22 +135,8 @@ class Collection:
         """Write the collection; one that is there is replaced as a whole, and only with ``overwrite``."""
         target = Path(directory)
         free_or_ours(target, overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part-{os.getpid()}")
-        old = target.with_name(f"{target.name}.old-{os.getpid()}")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        try:
+        with replacing(target) as part:
             self._write(part)
-            if target.exists():
-                target.rename(old)
-            part.rename(target)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            if old.exists() and not target.exists():
-                old.rename(target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
 
     def _write(self, part: Path) -> None:
         from safetensors.numpy import save
@@ -164,14 +149,10 @@ class Collection:
         files = {"texts.utf8": b"".join(raw), "texts.safetensors": save(arrays)}
         if self._ids is not None:
             files["ids.json"] = json.dumps(list(self._ids), ensure_ascii=False).encode()
-        facts = {}
-        for name, data in files.items():
-            _write_synced(part / name, data)
-            facts[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        manifest = {"format": FORMAT, "version": VERSION, "texts": len(self), "passages": len(self.passages),
-                    "encoder": {"name": self.encoder.name, "version": self.encoder.version,
-                                "dims": self.index.dims}, "files": facts}
-        _write_synced(part / _MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1).encode())
+        entries = {name: write_file(part / name, [data]) for name, data in files.items()}
+        FORMAT.write_manifest(part, {"texts": len(self), "passages": len(self.passages),
+                                     "encoder": {"name": self.encoder.name, "version": self.encoder.version,
+                                                 "dims": self.index.dims}, "files": entries})
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], encoder: AnyEncoder | None = None,
@@ -182,12 +163,13 @@ class Collection:
         than the texts were encoded with.
         """
         source = Path(directory)
-        manifest = read_manifest(source)
-        data = {name: _checked(source / name, facts) for name, facts in manifest["files"].items()}
+        manifest = FORMAT.read_manifest(source)
+        data = {name: FORMAT.read_file(source / name, entry) for name, entry in manifest["files"].items()}
         texts, passages = _texts_of(source, data)
         ids = json.loads(data["ids.json"]) if "ids.json" in data else None
         if len(texts) != manifest["texts"] or (ids is not None and len(ids) != len(texts)):
-            raise FileError(f"{source / _MANIFEST}: says {manifest['texts']} texts, but the files hold {len(texts)}")
+            raise FileError(f"{source / FORMAT.manifest}: says {manifest['texts']} texts, but the files hold "
+                            f"{len(texts)}")
         index = Index.load(source / "index", measure, mmap)
         if len(index) != len(passages):
             raise FileError(f"{source}: the index holds {len(index)} vectors for {len(passages)} passages")
@@ -196,52 +178,14 @@ class Collection:
 
 def is_collection(directory: str | os.PathLike[str]) -> bool:
     """Whether the directory holds a collection of texts (rather than an index of vectors, or nothing)."""
-    return (Path(directory) / _MANIFEST).is_file()
+    return FORMAT.is_at(Path(directory))
 
 
 def free_or_ours(target: Path, overwrite: bool) -> None:
     """Raise `FileError` unless a collection or an index may be written to ``target``."""
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return
-    if not is_collection(target) and not (target / "manifest.json").is_file():
-        raise FileError(f"{target}: exists and is no kiyas index; give another directory")
-    if not overwrite:
+    refuse_others(target, store.FORMAT, FORMAT)
+    if not overwrite and (store.FORMAT.is_at(target) or FORMAT.is_at(target)):
         raise FileError(f"{target}: holds an index already; give another directory, or --overwrite to replace it")
-
-
-def read_manifest(source: Path) -> dict[str, Any]:
-    """The manifest of a collection, checked."""
-    path = source / _MANIFEST
-    if not path.is_file():
-        raise FileError(f"{source}: is no kiyas collection, it has no {_MANIFEST}")
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: is incomplete or altered ({error})") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise FileError(f"{path}: is not the manifest of a kiyas collection")
-    version = manifest.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise FileError(f"{path}: has format version {version}, this kiyas reads up to {VERSION}; upgrade kiyas")
-    files, encoder = manifest.get("files"), manifest.get("encoder")
-    known = {"texts.utf8", "texts.safetensors", "ids.json"}
-    if not isinstance(files, dict) or not {"texts.utf8", "texts.safetensors"} <= files.keys() <= known \
-            or not all(isinstance(facts, dict) for facts in files.values()) \
-            or not isinstance(encoder, dict) or not isinstance(manifest.get("texts"), int):
-        raise FileError(f"{path}: is altered, parts of it are of the wrong kind")
-    return manifest
-
-
-def _checked(path: Path, facts: dict[str, Any]) -> bytes:
-    if not path.is_file():
-        raise FileError(f"{path}: is missing from the collection")
-    data = path.read_bytes()
-    if len(data) != facts.get("bytes"):
-        raise FileError(f"{path}: has {len(data)} bytes, the manifest says {facts.get('bytes')}; it is half-written or "
-                        "altered")
-    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
-        raise FileError(f"{path}: is altered, its contents do not match the manifest")
-    return data
 
 
 def _texts_of(source: Path, data: dict[str, bytes]) -> tuple[list[str], Passages]:
@@ -287,10 +231,3 @@ def _checked_ids(ids: Sequence[Any], texts: int) -> list[Any]:
         twice = next(i for i in listed if i in seen or seen.add(i))  # type: ignore[func-returns-value]
         raise InputError(message("Collection.build", "ids", wanted, f"{twice!r} twice"))
     return [int(i) for i in listed] if numbers else listed
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

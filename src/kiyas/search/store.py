@@ -5,16 +5,13 @@
     ids.safetensors        integer ids, or ids.json for texts; absent where ids are row numbers
     measure.safetensors    arrays of the fitted measure; absent where it has none
 
-A save writes a new directory beside the old one and renames it into place, so an index is never half
-there. A load checks every file against the manifest.
+It is written as a whole, and a load checks every file against the manifest (kiyas.directory).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +21,7 @@ import array_api_compat
 import numpy as np
 
 from kiyas.arrays import Array, dtype_name, row_blocks, to_numpy
+from kiyas.directory import Format, refuse_others, replacing, write_file
 from kiyas.errors import FileError, KiyasError, missing_extra
 from kiyas.measures import from_state, to_state
 from kiyas.measures import measure as make_measure
@@ -33,37 +31,21 @@ from kiyas.search.rows import Ids, Rows
 if TYPE_CHECKING:
     from kiyas.search.index import Index
 
-FORMAT = "kiyas index"
-VERSION = 1
-_MANIFEST = "manifest.json"
+FORMAT = Format("index", version=1, manifest="manifest.json", files=frozenset({"vectors.safetensors"}),
+                optional=frozenset({"ids.safetensors", "ids.json", "measure.safetensors"}),
+                facts={"rows": int, "dims": int, "dtype": str, "later": int, "measure": dict})
 _CODES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "int64": "I64"}
 _NAMES = {code: name for name, code in _CODES.items()}
 # A header is a few hundred bytes; one of more is no header of ours.
 _MOST_HEADER = 1 << 20
-_MOST_MANIFEST = 1 << 26
 
 
 def save(index: Index, directory: str | os.PathLike[str]) -> None:
     """Write an index; an index that was there is replaced as a whole, anything else is left alone."""
     target = Path(directory)
-    if target.exists() and not (target / _MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise FileError(f"{target}: exists and is no kiyas index; give another directory")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part-{os.getpid()}")
-    old = target.with_name(f"{target.name}.old-{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    refuse_others(target, FORMAT)
+    with replacing(target) as part:
         _write(index, part)
-        if target.exists():
-            target.rename(old)
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(index: Index, part: Path) -> None:
@@ -88,16 +70,15 @@ def _write(index: Index, part: Path) -> None:
         if ids.numbered:
             files[name] = _write_tensor(part / name, "ids", "int64", values.shape, [values.astype(np.int64)])
         else:
-            files[name] = _write_bytes(part / name, [json.dumps(values.tolist(), ensure_ascii=False).encode()])
+            files[name] = write_file(part / name, [json.dumps(values.tolist(), ensure_ascii=False).encode()])
     if arrays:
         from safetensors.numpy import save as safetensors
 
-        files["measure.safetensors"] = _write_bytes(part / "measure.safetensors", [safetensors(arrays)])
+        files["measure.safetensors"] = write_file(part / "measure.safetensors", [safetensors(arrays)])
     from kiyas import __version__
 
-    manifest = {"format": FORMAT, "version": VERSION, "kiyas": __version__, "rows": count, "dims": rows.dims,
-                "dtype": dtype, "ids": kind, "later": index.info["later"], "measure": state, "files": files}
-    _write_bytes(part / _MANIFEST, [json.dumps(manifest, ensure_ascii=False, indent=1).encode()])
+    FORMAT.write_manifest(part, {"kiyas": __version__, "rows": count, "dims": rows.dims, "dtype": dtype, "ids": kind,
+                                 "later": index.info["later"], "measure": state, "files": files})
 
 
 def _host_bits(block: Array) -> np.ndarray:
@@ -123,28 +104,16 @@ def _write_tensor(path: Path, name: str, dtype: str, shape: tuple[int, ...],
             little = np.ascontiguousarray(block)
             yield little.view(np.uint8).reshape(-1).data
 
-    return _write_bytes(path, pieces())
-
-
-def _write_bytes(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-            digest.update(piece)
-            size += len(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    return {"bytes": size, "sha256": digest.hexdigest()}
+    return write_file(path, pieces())
 
 
 def load(cls: type[Index], directory: str | os.PathLike[str],
          measure: str | Measure | Callable[..., Any] | None = None, mmap: bool = True, verify: bool = True) -> Index:
     """Read an index back; see `Index.load`."""
     source = Path(directory)
-    manifest = _manifest(source)
-    for name, facts in manifest["files"].items():
-        _check_file(source / name, facts, verify)
+    manifest = FORMAT.read_manifest(source)
+    for name, entry in manifest["files"].items():
+        FORMAT.check_file(source / name, entry, verify)
     vectors = _read_tensor(source / "vectors.safetensors", "vectors", mmap)
     wanted = (manifest["rows"], manifest["dims"])
     if vectors.shape != wanted or dtype_name(vectors) != manifest["dtype"]:
@@ -153,7 +122,7 @@ def load(cls: type[Index], directory: str | os.PathLike[str],
     index = object.__new__(cls)
     rows = Rows(vectors)
     index._open(rows, Ids(_read_ids(source, manifest), rows.count), _measure(source, manifest, measure),
-                rows.count - int(manifest["later"]))
+                rows.count - manifest["later"])
     return index
 
 
@@ -167,7 +136,7 @@ def _measure(source: Path, manifest: dict[str, Any], given: str | Measure | Call
     except KiyasError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{source / _MANIFEST}: describes no measure ({error})") from None
+        raise FileError(f"{source / FORMAT.manifest}: describes no measure ({error})") from None
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -178,50 +147,6 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         return dict(safetensors(path.read_bytes()))
     except (SafetensorError, ValueError, KeyError, AttributeError) as error:  # the last two: dtypes it does not know
         raise FileError(f"{path}: is no safetensors file of plain arrays ({error})") from None
-
-
-def _manifest(source: Path) -> dict[str, Any]:
-    path = source / _MANIFEST
-    if not source.exists():
-        raise FileError(f"{source}: there is no such directory")
-    if not path.is_file():
-        left = sorted(p.name for p in source.parent.glob(f"{source.name}.old-*"))
-        cure = f"; an interrupted save left {left[0]} beside it, rename that" if left else ""
-        raise FileError(f"{source}: is no kiyas index, it has no {_MANIFEST}{cure}")
-    if path.stat().st_size > _MOST_MANIFEST:
-        raise FileError(f"{path}: is too large to be a manifest")
-    try:
-        manifest = json.loads(path.read_bytes())
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise FileError(f"{path}: is not the manifest of a kiyas index")
-        if lacking := sorted({"version", "rows", "dims", "dtype", "later", "measure", "files"} - manifest.keys()):
-            raise FileError(f"{path}: is incomplete, it lacks {', '.join(lacking)}")
-        version = manifest["version"]
-        if not isinstance(version, int) or version > VERSION:
-            raise FileError(f"{path}: has format version {version}, this kiyas reads up to {VERSION}; upgrade kiyas")
-        files, numbers = manifest["files"], (manifest["rows"], manifest["dims"], manifest["later"])
-        whole = isinstance(files, dict) and "vectors.safetensors" in files and isinstance(manifest["measure"], dict)
-        names = whole and all(name in ("vectors.safetensors", "ids.safetensors", "ids.json", "measure.safetensors")
-                              and isinstance(facts, dict) for name, facts in files.items())
-        if not names or not all(isinstance(n, int) and n >= 0 for n in numbers):
-            raise FileError(f"{path}: is altered, parts of it are of the wrong kind")
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: is incomplete or altered ({error})") from None
-    return manifest
-
-
-def _check_file(path: Path, facts: dict[str, Any], verify: bool) -> None:
-    if not path.is_file():
-        raise FileError(f"{path}: is missing from the index")
-    size = path.stat().st_size
-    if size != facts.get("bytes"):
-        raise FileError(f"{path}: has {size} bytes, the manifest says {facts.get('bytes')}; half-written or altered")
-    if not verify:
-        return
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != facts.get("sha256"):
-        raise FileError(f"{path}: is altered, its contents do not match the manifest")
 
 
 def _read_tensor(path: Path, name: str, mmap: bool) -> np.ndarray:
