@@ -10,16 +10,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from kiyas.arrays import Array, count, matrix, number, vector
+from kiyas.arrays import Array, count, matrix, number
 from kiyas.errors import InputError, MeasureError, NotFittedError, message
-from kiyas.measures.base import Facts, KernelForm, Measure
+from kiyas.measures.base import Facts, Measure
 from kiyas.measures.covariance import Covariance
 from kiyas.measures.inner import Euclidean
+from kiyas.measures.mapped import MappedMeasure
 from kiyas.measures.rounding import given_array, like, mapped_rows
 
 
 @dataclass(frozen=True, eq=False)
-class LinearMap(Measure):
+class LinearMap(MappedMeasure):
     """Any measure on rows mapped by x ↦ (x − center)·matrixᵀ.
 
     Parameters: ``matrix`` (d_out, d); ``base``, a measure for the mapped rows; ``center`` (d,),
@@ -52,7 +53,7 @@ class LinearMap(Measure):
     def __post_init__(self) -> None:
         if not isinstance(self.base, Measure):
             raise MeasureError(message(self.name, "base", "a measure", repr(self.base)))
-        if isinstance(self.base, LinearMap) or self.base.name == "learned":
+        if isinstance(self.base, MappedMeasure) or self.base.name == "learned":
             raise MeasureError(message(self.name, "base", "an inner or per-dimension measure", self.base.name,
                                        "multiply the matrices instead of nesting maps"))
         if self.matrix is not None:
@@ -66,6 +67,10 @@ class LinearMap(Measure):
     @property
     def fitted(self) -> bool:
         return self.matrix is not None and self.base.fitted
+
+    @property
+    def compared(self) -> Measure:
+        return self.base
 
     @property
     def dims(self) -> int:
@@ -84,46 +89,14 @@ class LinearMap(Measure):
     def fit(self, X: Array) -> Self:
         return self.with_(base=self.base.fit(self.transform(X)))
 
-    def kernel(self) -> KernelForm | str:
-        """That of the base: a search maps its rows and queries through `transform` itself."""
-        return self.base.kernel()
-
     def check_rows(self, X: Array, name: str = "vectors") -> None:
         if type(self.base).check_rows is not Measure.check_rows:
             self.base.check_rows(self.transform(X), name)
-
-    def profile(self, a: Array, b: Array) -> Array:
-        """The base's profile: the score of every mapped dimension."""
-        return self.base.profile(self._one(a, "a"), self._one(b, "b"))
-
-    def paired(self, A: Array, B: Array) -> Array:
-        return self.base.paired(self._map(A, "A"), self._map(B, "B"))
-
-    def pairwise(self, A: Array, B: Array) -> Array:
-        return self.base.pairwise(self._map(A, "A"), self._map(B, "B"))
-
-    def distance(self, a: Array, b: Array) -> Array:
-        """The base's distance between the mapped vectors."""
-        return self.base.distance(self._one(a, "a"), self._one(b, "b"))
-
-    def _one(self, a: Array, name: str) -> Array:
-        return self._map(vector(a, name, self.name)[None, :], name)[0, :]
-
-    def _map(self, X: Array, name: str) -> Array:
-        W = self._matrix()
-        X = matrix(X, name, self.name, dims=W.shape[1])
-        return like(X, mapped_rows(X, W, self.center, owner=self.name))
 
     def _matrix(self) -> np.ndarray:
         if self.matrix is None:
             raise NotFittedError(f"{self.name}: is not fitted; call fit(X) on the rows of your collection first")
         return self.matrix
-
-    def _paired(self, xp: Any, A: Array, B: Array) -> Array:
-        return self.paired(A, B)
-
-    def _pairwise(self, xp: Any, A: Array, B: Array) -> Array:
-        return self.pairwise(A, B)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -19,7 +19,7 @@ from kiyas.measures.base import Measure
 from kiyas.measures.coordinate import CoordinateMeasure
 from kiyas.measures.gram import ratio
 from kiyas.measures.inner import NDD, TemperedCosine
-from kiyas.measures.linear import LinearMap
+from kiyas.measures.mapped import MappedMeasure
 from kiyas.measures.profiles import Gower, Manhattan
 from kiyas.measures.rounding import like
 
@@ -87,11 +87,11 @@ def reduce(vectors: Array, measure: str | Measure, query_norm: float | None = No
 
 
 def _reduced(m: Measure, X: Array, kappa: float | None, target: str | None) -> Reduction:
-    if isinstance(m, LinearMap):
-        inner = _reduced(m.base, m.transform(X), kappa, target)
+    if isinstance(m, MappedMeasure):
+        inner = _reduced(m.compared, m.transform(X), kappa, target)
         return Reduction(inner.items, inner.target, m,
-                         lambda xp, Q: inner._queries(xp, float64(xp, m.transform(Q))),
-                         lambda Q: inner._check(m.transform(Q)))
+                         lambda xp, Q: inner._queries(xp, float64(xp, m.transform_queries(Q))),
+                         lambda Q: inner._check(m.transform_queries(Q)))
     xp = namespace(X)
     X = float64(xp, X)
     check = _checker(m, X.shape[1], None)

@@ -12,7 +12,7 @@ from kiyas.measures.balls import Poincare
 from kiyas.measures.coordinate import CoordinateMeasure
 from kiyas.measures.inner import Angular, Euclidean, InnerMeasure
 from kiyas.measures.learned import Learned
-from kiyas.measures.linear import LinearMap
+from kiyas.measures.mapped import MappedMeasure
 from kiyas.measures.profiles import Manhattan
 from kiyas.search.scan import Asked, View
 
@@ -53,7 +53,7 @@ def explain(view: View, query: Array, row: np.ndarray) -> Explanation:
     values = view.queries(query)
     score = _score(view, values, row)
     x, y = values[0], view.target.take(row).astype(np.float64)[0]
-    measure, mapped = view.base, isinstance(view.measure, LinearMap)
+    measure, mapped = view.base, isinstance(view.measure, MappedMeasure)
     if isinstance(measure, InnerMeasure):
         return _inner(measure, x, y, score, mapped)
     if isinstance(measure, CoordinateMeasure):

@@ -17,7 +17,7 @@ from kiyas.measures.base import Measure
 from kiyas.measures.coordinate import CoordinateMeasure
 from kiyas.measures.inner import InnerMeasure
 from kiyas.measures.learned import Learned
-from kiyas.measures.linear import LinearMap
+from kiyas.measures.mapped import MappedMeasure
 from kiyas.measures.user import UserInner, UserPair
 from kiyas.search import plain
 from kiyas.search.exact import Pairs, Queries, scores
@@ -53,12 +53,12 @@ class View:
 
     def __init__(self, rows: Rows, measure: Measure) -> None:
         self.rows, self.measure = rows, measure
-        self.base: Measure = measure.base if isinstance(measure, LinearMap) else measure
+        self.base: Measure = measure.compared if isinstance(measure, MappedMeasure) else measure
         self._mapped: Rows | None = None
         self._halves: Rows | None = None
         self._scan: Any = None
-        dims = int(measure.transform(_one_row(rows)).shape[1]) if isinstance(measure, LinearMap) else rows.dims
-        dtype = "float32" if isinstance(measure, LinearMap) else rows.dtype
+        dims = int(measure.transform(_one_row(rows)).shape[1]) if isinstance(measure, MappedMeasure) else rows.dims
+        dtype = "float32" if isinstance(measure, MappedMeasure) else rows.dtype
         if not rows.on_host:
             self.form, self.reason = None, "rows are on a device of their own, where a product answers"
         else:
@@ -71,7 +71,7 @@ class View:
     @property
     def target(self) -> Rows:
         """The rows that the base measure compares."""
-        if not isinstance(self.measure, LinearMap):
+        if not isinstance(self.measure, MappedMeasure):
             return self.rows
         self._mapped = _derived(self.rows, self._mapped, self.measure.transform)
         return self._mapped
@@ -95,14 +95,14 @@ class View:
     def check(self, X: Array) -> None:
         """Raise for new rows that the measure, its map or its first layer cannot take."""
         self.measure.check_rows(X, "vectors")
-        if isinstance(self.measure, LinearMap):
+        if isinstance(self.measure, MappedMeasure):
             self.measure.transform(X)
         elif isinstance(self.measure, Learned):
             self.measure.halves_b(X)
 
     def queries(self, q: Array) -> np.ndarray:
         """Queries as the base measure compares them: float64 on the host."""
-        mapped = self.measure.transform(q) if isinstance(self.measure, LinearMap) else q
+        mapped = self.measure.transform_queries(q) if isinstance(self.measure, MappedMeasure) else q
         return np.ascontiguousarray(to_numpy(mapped).astype(np.float64))
 
     def search(self, values: np.ndarray, asked: Asked) -> tuple[Pairs, np.ndarray]:
