@@ -33,6 +33,9 @@ _RECORDS = (".jsonl", ".csv")
 _WHOLE = (".txt", ".md")
 ENDINGS = (*_VECTORS, *_TABLES, *_RECORDS, *_WHOLE)
 
+# Fields that hold ids unless another is named; the second is that of BEIR's files.
+_ID_FIELDS = ("id", "_id")
+
 # Longest field of a .csv, which the csv module would else limit to 128 KiB.
 _LONGEST_FIELD = 1 << 30
 
@@ -60,8 +63,8 @@ def read_files(paths: Sequence[str | Path], *, text_column: str | None = None, v
 
     ``text_column``: the field that holds the text (``text``, unless given). ``vector_column``: the array of a
     .npz or .safetensors file, the column of a table (the only one, unless given). ``ids``: the field or column
-    of ids (``id`` where there is one), or for vectors a .txt (one a line) or .npy file of them; a .txt that is
-    one text has its path as its id. ``lines``: every line of a .txt or .md that is not blank is a text.
+    of ids (``id`` or ``_id`` where there is one), or for vectors a .txt (one a line) or .npy file of them; a .txt
+    that is one text has its path as its id. ``lines``: every line of a .txt or .md that is not blank is a text.
 
     Raises `FileError` naming the file, and its line where there is one; `MissingExtraError` for a table without
     pyarrow.
@@ -118,10 +121,10 @@ def _read(path: Path, wanted: _Wanted) -> Records:
     if ending in _TABLES:
         return _table(path, ending, wanted)
     if ending in _RECORDS:
-        return _records(path, _jsonl(path) if ending == ".jsonl" else _csv(path), wanted)
+        return _records(path, jsonl_records(path) if ending == ".jsonl" else csv_records(path), wanted)
     if wanted.lines:
-        return Records(texts=[line for line in _text(path).splitlines() if line.strip()])
-    return Records(texts=[_text(path)], ids=[str(path)])
+        return Records(texts=[line for line in read_text(path).splitlines() if line.strip()])
+    return Records(texts=[read_text(path)], ids=[str(path)])
 
 
 # -- vectors ---------------------------------------------------------------------------------------
@@ -185,16 +188,18 @@ def _joined(parts: list[np.ndarray], files: list[Path]) -> np.ndarray:
 # -- texts -----------------------------------------------------------------------------------------
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file as text; `FileError` where it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of every line that is not blank; `FileError` names the line that is no JSON object."""
     # Not splitlines: JSON texts may hold other line ends (U+2028) as they are.
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -207,10 +212,11 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, record) of every record after the line of names; `FileError` names the line that has another number."""
     before = csv.field_size_limit(_LONGEST_FIELD)
     try:
-        reader = csv.DictReader(_text(path).splitlines(keepends=True), strict=True)
+        reader = csv.DictReader(read_text(path).splitlines(keepends=True), strict=True)
         for record in reader:
             if None in record or None in record.values():
                 raise FileError(f"{path}, line {reader.line_num}: must have {len(reader.fieldnames or ())} fields, as "
@@ -228,8 +234,8 @@ def _records(path: Path, records: Iterable[tuple[int, dict[str, Any]]], wanted: 
     ids: list[Any] = []
     id_field = wanted.ids
     for number, record in records:
-        if not texts and id_field is None and "id" in record:
-            id_field = "id"
+        if not texts and id_field is None:
+            id_field = next((name for name in _ID_FIELDS if name in record), None)
         for name, purpose in ((field, "text"), (id_field, "id")):
             if name is not None and name not in record:
                 cure = "name one with " + ("--text-column" if purpose == "text" else "--ids")
@@ -313,7 +319,7 @@ def _ids_beside(path: Path, rows: int) -> list[int | str]:
             raise FileError(f"{path}: ids must be integers, got {raw.dtype}")
         ids: list[int | str] = raw.reshape(-1).tolist()
     else:
-        ids = list(_text(path).splitlines())
+        ids = list(read_text(path).splitlines())
     if len(ids) != rows:
         raise FileError(f"{path}: holds {len(ids)} ids for {rows} records")
     return ids
