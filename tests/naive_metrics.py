@@ -3,6 +3,7 @@
 ``ranking``: ids, best first; ``gains``: {id: gain}, relevant when above 0.
 """
 
+import itertools
 import math
 
 
@@ -62,3 +63,35 @@ def success(ranking, gains, k):
 
 def rank_rows(scores):
     return sorted(range(len(scores)), key=lambda row: (-scores[row], row))
+
+
+# -- ties, and pairs ---------------------------------------------------------------------------------------------------
+
+
+def expected(metric, ranking, scores, gains, k):
+    """The mean of a metric over every order of the documents with equal scores."""
+    groups = [[d for d, _ in group] for _, group in
+              itertools.groupby(zip(ranking, scores, strict=True), key=lambda pair: pair[1])]
+    orders = [[d for part in parts for d in part]
+              for parts in itertools.product(*(itertools.permutations(g) for g in groups))]
+    return sum(metric(order, gains, k) for order in orders) / len(orders)
+
+
+def mean_ranks(values):
+    return [sum(v < x for v in values) + (sum(v == x for v in values) + 1) / 2 for x in values]
+
+
+def pearson(x, y):
+    a, b = sum(x) / len(x), sum(y) / len(y)
+    top = sum((p - a) * (q - b) for p, q in zip(x, y, strict=True))
+    return top / math.sqrt(sum((p - a) ** 2 for p in x) * sum((q - b) ** 2 for q in y))
+
+
+def pair_average_precision(scores, labels):
+    total, before = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        kept = [label for s, label in zip(scores, labels, strict=True) if s >= threshold]
+        recall = sum(kept) / sum(labels)
+        total += (recall - before) * sum(kept) / len(kept)
+        before = recall
+    return total

@@ -1,24 +1,11 @@
-"""Ranking metrics, computed from ranks, and bootstrap intervals.
-
-Two steps: first `judge` (or `known_items`) says at which rank every relevant document came, then each
-metric is a function of that `Judged` value and returns one number a query:
-
-    judged = judge(hits.ids, judgements)          # or known_items(ranks_of_target(hits.ids, targets))
-    ndcg(judged, k=10)                            # (queries,) float64
-    bootstrap_interval(ndcg(judged, k=10)[judged.answerable])
-
-Only ranks enter, never scores, so equal scores cannot change a metric once the ranking is fixed
-(`rank_rows`: higher score, then lower row). A query without a relevant document says nothing about
-a ranking: it gets NaN, and ``judged.answerable`` leaves it out. See docs/metrics.md.
-"""
+"""Where the relevant documents of each query came: rankings, ranks, and judgements looked up in them."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -57,14 +44,6 @@ class Judged:
         return self.relevant > 0
 
 
-class Interval(NamedTuple):
-    """A mean and the two ends of its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
 def rank_rows(scores: Array, k: int | None = None) -> np.ndarray:
     """The rows of the best ``k`` scores (all, if None), (queries, rows) → (queries, k) int64.
 
@@ -93,7 +72,7 @@ def ranks_in_scores(scores: Array, targets: Array) -> np.ndarray:
     rows = np.asarray(to_numpy(targets))
     if rows.shape != values.shape[:1] or rows.dtype.kind not in "iu" or not _within(rows, 0, values.shape[1] - 1):
         raise InputError(message("ranks_in_scores", "targets",
-                                 f"{values.shape[0]} row numbers from 0 to {values.shape[1] - 1}", _brief(targets)))
+                                 f"{values.shape[0]} row numbers from 0 to {values.shape[1] - 1}", brief(targets)))
     ranks = np.empty(values.shape[0], np.int64)
     columns = np.arange(values.shape[1])
     for start, stop in row_blocks(*values.shape):
@@ -109,7 +88,7 @@ def ranks_of_target(ranked: Array, targets: Array) -> np.ndarray:
     >>> ranks_of_target([[7, 3, 9], [4, 5, 6]], [9, 1]).tolist()
     [3, 0]
     """
-    rows = _ranked(ranked, "ranks_of_target")
+    rows = id_rows(ranked, "ranks_of_target")
     wanted = targets if isinstance(targets, (list, tuple)) else to_numpy(targets).tolist()
     if len(wanted) != len(rows):
         raise InputError(message("ranks_of_target", "targets", f"of {len(rows)} ids, one a query", len(wanted)))
@@ -123,13 +102,14 @@ def known_items(ranks: Array, depth: int | None = None) -> Judged:
     ``depth`` None means that the rank is known wherever it is, as from `ranks_in_scores`; with 0
     among such ranks, or for ranks from a ranking that was cut at k, give ``depth=k``.
 
+    >>> from kiyas.metrics import reciprocal_rank
     >>> reciprocal_rank(known_items([1, 4, 0], depth=10), k=10).tolist()
     [1.0, 0.25, 0.0]
     """
     values = np.asarray(to_numpy(ranks))
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
         raise InputError(message("known_items", "ranks", "a 1-D array of ranks from 1, or 0 for not found",
-                                 _brief(ranks)))
+                                 brief(ranks)))
     values = values.astype(np.int64)
     highest = int(values.max())
     if depth is None:
@@ -159,8 +139,8 @@ def judge(ranked: Array, judgements: Sequence[Judgements] | Mapping[Any, Judgeme
     >>> judged.ranks.tolist(), judged.gains.tolist(), judged.relevant.tolist()
     ([2, 0], [2.0, 1.0], [2])
     """
-    rows = _ranked(ranked, "judge")
-    per_row = _aligned(judgements, queries, len(rows))
+    rows = id_rows(ranked, "judge")
+    per_row = aligned(judgements, queries, len(rows))
     _same_kind(rows, [key for one in per_row for key in one], "judge", "judgements")
     found: list[tuple[int, int, float]] = []
     for q, (row, gains) in enumerate(zip(rows, per_row, strict=True)):
@@ -182,141 +162,22 @@ def judge(ranked: Array, judgements: Sequence[Judgements] | Mapping[Any, Judgeme
                   len(rows), depth, ended)
 
 
-def ndcg(judged: Judged, k: int) -> np.ndarray:
-    """Normalised discounted cumulative gain at ``k``: (queries,) float64 in [0, 1].
-
-    Gains are linear, gain/log₂(rank+1); the ideal ranks **all** judged documents, retrieved or not,
-    as trec_eval does.
-    """
-    k = _cut(judged, k, "ndcg")
-    got = np.where(_found(judged, k), judged.gains / np.log2(judged.ranks + 1.0, where=judged.ranks > 0,
-                                                             out=np.ones(judged.ranks.size)), 0.0)
-    place = _place(judged)
-    order = np.lexsort((-judged.gains, judged.queries))
-    ideal = np.where(place <= k, judged.gains[order] / np.log2(place + 1.0), 0.0)
-    return _ratio(_sum(judged, got), _sum(judged, ideal))
-
-
-def average_precision(judged: Judged, k: int | None = None) -> np.ndarray:
-    """Mean of the precisions at the ranks of the relevant documents: (queries,) float64 in [0, 1].
-
-    The denominator is the number of all relevant documents. ``k`` None takes the whole ranking.
-    Its mean over queries is MAP.
-    """
-    found = _found(judged, _cut(judged, k, "average_precision"))
-    # Retrieved documents come first within a query, in the order of their ranks.
-    precision = np.where(found, _place(judged) / np.maximum(judged.ranks, 1), 0.0)
-    return _ratio(_sum(judged, precision), judged.relevant)
-
-
-def reciprocal_rank(judged: Judged, k: int | None = None) -> np.ndarray:
-    """1/rank of the first relevant document, 0 if there is none within ``k``: (queries,) float64 in [0, 1].
-
-    Its mean over queries is MRR.
-    """
-    found = _found(judged, _cut(judged, k, "reciprocal_rank"))
-    first = found & (_place(judged) == 1)
-    return _answered(judged, _sum(judged, np.where(first, 1.0 / np.maximum(judged.ranks, 1), 0.0)))
-
-
-def recall(judged: Judged, k: int) -> np.ndarray:
-    """Share of the relevant documents that came within ``k``: (queries,) float64 in [0, 1]."""
-    return _ratio(_sum(judged, _found(judged, _cut(judged, k, "recall"))), judged.relevant)
-
-
-def precision(judged: Judged, k: int) -> np.ndarray:
-    """Relevant documents within ``k``, over ``k``: (queries,) float64 in [0, 1]."""
-    k = _cut(judged, k, "precision")
-    return _answered(judged, _sum(judged, _found(judged, k)) / k)
-
-
-def success(judged: Judged, k: int) -> np.ndarray:
-    """1 if a relevant document came within ``k``, else 0: (queries,) float64. With known items: recall@k."""
-    return _answered(judged, np.minimum(_sum(judged, _found(judged, _cut(judged, k, "success"))), 1.0))
-
-
-_METRICS: dict[str, Any] = {"ndcg": ndcg, "map": average_precision, "mrr": reciprocal_rank, "recall": recall,
-                            "precision": precision, "success": success}
-
-
-def measure_ranking(judged: Judged, names: Iterable[str] = ("ndcg@10", "map", "recall@100")) -> dict[str, np.ndarray]:
-    """Several metrics by their standard names, each (queries,) float64.
-
-    Names: ``ndcg@k``, ``recall@k``, ``precision@k``, ``success@k``, ``map``, ``map@k``, ``mrr``, ``mrr@k``.
-
-    >>> measure_ranking(judge([[3, 1, 2]], [{1: 2, 9: 1}]), ["mrr", "recall@3"])
-    {'mrr': array([0.5]), 'recall@3': array([0.5])}
-    """
-    return {name: _named(name)(judged) for name in names}
-
-
-def bootstrap_interval(values: Array, level: float = 0.95, samples: int = 10_000, seed: int = 0) -> Interval:
-    """The mean of ``values`` (queries,) and its percentile bootstrap interval, resampling queries.
-
-    Deterministic for a given seed and NumPy version. Raises `InputError` for fewer than two values
-    and for NaN (leave out the queries without a relevant document: ``values[judged.answerable]``).
-
-    >>> bootstrap_interval([1.0, 1.0, 1.0])
-    Interval(mean=1.0, low=1.0, high=1.0)
-    """
-    owner = "bootstrap_interval"
-    data = np.asarray(to_numpy(values))
-    if data.ndim != 1 or data.size < 2 or data.dtype.kind not in "fiub":
-        raise InputError(message(owner, "values", "a 1-D array of at least two numbers", _brief(values)))
-    data = data.astype(np.float64)
-    if not np.isfinite(data).all():
-        raise InputError(message(owner, "values", "finite", f"{data[~np.isfinite(data)][0]}",
-                                 "leave out the queries without a relevant document: values[judged.answerable]"))
-    level = number(level, "level", owner, "a number between 0 and 1", 0.0, 1.0, open_low=True, open_high=True)
-    samples = count(samples, "samples", owner, 1, 10**9)
-    generator = np.random.default_rng(count(seed, "seed", owner, 0, 2**63))
-    means = np.empty(samples)
-    for start, stop in row_blocks(samples, data.size):
-        chosen = generator.integers(data.size, size=(stop - start, data.size), dtype=np.uint32)
-        means[start:stop] = data[chosen].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(data.mean()), float(low), float(high))
-
-
-def bootstrap_difference(values: Array, baseline: Array, level: float = 0.95, samples: int = 10_000,
-                         seed: int = 0) -> Interval:
-    """The mean of ``values − baseline`` over the same queries, and its paired bootstrap interval.
-
-    >>> bootstrap_difference([0.5, 0.75], [0.25, 0.5])
-    Interval(mean=0.25, low=0.25, high=0.25)
-    """
-    a, b = (np.asarray(to_numpy(x)) for x in (values, baseline))
-    if a.shape != b.shape or a.ndim != 1 or a.dtype.kind not in "fiub" or b.dtype.kind not in "fiub":
-        raise InputError(message("bootstrap_difference", "baseline", f"numbers of the same queries, shape {a.shape}",
-                                 f"shape {b.shape}"))
-    return bootstrap_interval(a.astype(np.float64) - b.astype(np.float64), level, samples, seed)
-
-
-def _named(name: str) -> Any:
-    match = re.fullmatch(r"(\w+?)(?:@([1-9]\d*))?", name) if isinstance(name, str) else None
-    if match is None or match[1] not in _METRICS or (match[2] is None and match[1] not in ("map", "mrr")):
-        raise InputError(message("measure_ranking", "names", "of ndcg@k, recall@k, precision@k, success@k, map, "
-                                 "map@k, mrr and mrr@k", repr(name)))
-    function, k = _METRICS[match[1]], match[2]
-    return lambda judged: function(judged, None if k is None else int(k))
-
-
 def _scores(scores: Array, owner: str) -> np.ndarray:
     values = np.asarray(to_numpy(scores))
     if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
-        raise InputError(message(owner, "scores", "a 2-D array of numbers, shape (queries, rows)", _brief(scores)))
+        raise InputError(message(owner, "scores", "a 2-D array of numbers, shape (queries, rows)", brief(scores)))
     if np.isnan(values).any():
         raise InputError(message(owner, "scores", "without NaN", "NaN", "drop the rows that cannot be compared"))
     # Negating integers to sort them downwards overflows at the ends of their range, unsigned ones everywhere.
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
-def _ranked(ranked: Array, owner: str) -> list[list[Any]]:
+def id_rows(ranked: Array, owner: str) -> list[list[Any]]:
     """Rows of ids as Python objects, each ended at its padding."""
     wanted = "a (queries, k) array of ids, best first"
     rows = ranked if isinstance(ranked, (list, tuple)) else to_numpy(ranked).tolist()
     if not isinstance(rows, (list, tuple)) or not rows or not all(isinstance(row, (list, tuple)) for row in rows):
-        raise InputError(message(owner, "ranked", wanted, _brief(ranked)))
+        raise InputError(message(owner, "ranked", wanted, brief(ranked)))
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise InputError(message(owner, "ranked", wanted, "rows of lengths " + _lengths(rows),
                                  "end short rows with -1 or None"))
@@ -338,7 +199,8 @@ def _lengths(rows: Sequence[Sequence[Any]]) -> str:
     return ", ".join(str(n) for n in sorted({len(row) for row in rows})[:4])
 
 
-def _aligned(judgements: Any, queries: Iterable[Any] | None, rows: int) -> list[Judgements]:
+def aligned(judgements: Any, queries: Iterable[Any] | None, rows: int) -> list[Judgements]:
+    """One {id: gain} for each row, however they were given; see `judge`."""
     wanted = "a mapping {id: gain} for each row, or {query: {id: gain}} with queries="
     if isinstance(judgements, Mapping):
         if queries is None:
@@ -370,39 +232,11 @@ def _same_kind(rows: list[list[Any]], others: Sequence[Any], owner: str, name: s
                                  "/".join(sorted(theirs))))
 
 
-def _cut(judged: Judged, k: int | None, owner: str) -> int:
-    if k is None:
-        return judged.depth
-    high = 2**62 if judged.complete else judged.depth
-    return count(k, "k", owner, 1, high, "rank deeper: beyond the depth of the rankings nothing is known")
-
-
-def _found(judged: Judged, k: int) -> np.ndarray:
-    return np.asarray((judged.ranks > 0) & (judged.ranks <= k))
-
-
-def _place(judged: Judged) -> np.ndarray:
-    """1, 2, 3, … within each query."""
-    relevant = judged.relevant
-    return np.asarray(np.arange(1, judged.queries.size + 1) - np.repeat(np.cumsum(relevant) - relevant, relevant))
-
-
-def _sum(judged: Judged, values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.bincount(judged.queries, weights=values, minlength=judged.count))
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    return np.asarray(np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0))
-
-
-def _answered(judged: Judged, values: np.ndarray) -> np.ndarray:
-    return np.where(judged.answerable, values, np.nan)
-
-
 def _within(x: np.ndarray, low: int, high: int) -> bool:
     return bool(x.min() >= low and x.max() <= high)
 
 
-def _brief(x: object) -> str:
+def brief(x: object) -> str:
+    """An argument for a message."""
     shape = getattr(x, "shape", None)
     return f"shape {tuple(shape)} of {getattr(x, 'dtype', '?')}" if shape is not None else repr(x)[:60]
