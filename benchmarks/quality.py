@@ -74,6 +74,8 @@ RANKERS: dict[str, Ranker] = {
     "tempered_cosine(beta=0.5)": under("tempered_cosine(beta=0.5)"),
     "tempered_cosine(beta=1.25)": under("tempered_cosine(beta=1.25)"),
     "poincare, scaled into the ball": in_ball,
+    "csls": under("csls"),
+    "local_scaling": under("local_scaling"),
     "manhattan": under("manhattan"),
     "manhattan on unit rows": unit_rows("manhattan"),
     "gower": under("gower"),

@@ -227,6 +227,17 @@ def _turn(d, base):
     return kiyas.LinearMap(W.astype(np.float32), make_measure(base), center=_rng("center", d).normal(size=d))
 
 
+def _corrected(name, k, mapped=False):
+    def make(d):
+        return make_measure(name, k=k, **({"base": _turn(d, "cosine")} if mapped else {}))
+
+    def oracle(m):
+        image = _mapped(m.base).image if mapped else lambda x: x
+        return naive.Corrected(name, k, m.reference, image)
+
+    return Case(make, oracle, score_ulps=1e5)
+
+
 def network(d, hidden=40, alpha=0.0, sign=0, bias2=-1.0):
     """A learned measure with random weights, some of the second layer zero."""
     rng = _rng("network", d, hidden)
@@ -308,6 +319,9 @@ MEASURES: dict[str, Case] = {
     "mahalanobis diagonal": Case(lambda d: make_measure("mahalanobis", form="diagonal"), _mapped),
     "linear_map cosine": Case(lambda d: _turn(d, "cosine"), _mapped),
     "linear_map exponential": Case(lambda d: _turn(d, "exponential(trim=0.1)"), _mapped, score_ulps=32),
+    "csls": _corrected("csls", k=5),
+    "csls linear_map": _corrected("csls", k=3, mapped=True),
+    "local_scaling": _corrected("local_scaling", k=4),
     "learned": _learned(),
     "learned α": _learned(alpha=1.5),
     "learned −α": _learned(alpha=-2.0, sign=-1),

@@ -127,6 +127,52 @@ class Mapped:
         return self._seen[id(x)][0]
 
 
+def direction(x):
+    """A row of unit length, or zero, rounded to float32."""
+    largest = max(abs(v) for v in x)
+    z = [v / largest for v in x] if largest > 0 else list(x)
+    norm = math.sqrt(math.fsum(v * v for v in z))
+    return np.array([v / norm if norm > 0 else v for v in z]).astype(np.float32).astype(np.float64)
+
+
+class Corrected:
+    """Order under csls or local_scaling of cosine: r(x) from the k nearest of the fitted rows, by loops.
+
+    ``fitted``: directions of the fitted rows; ``image`` maps a vector before its direction is taken.
+    """
+
+    def __init__(self, name, k, fitted, image=lambda x: x):
+        self.name, self.k, self.image = name, k, image
+        self.fitted = [np.asarray(x, dtype=np.float64) for x in fitted]
+        self._seen = {}
+
+    def __call__(self, q, x):
+        a, (b, r) = self._of(q)[0], self._of(x)
+        if self.name == "csls":
+            b, a = Vector([*b, r]), Vector([*(2 * a), -1.0])
+        else:
+            scale = max(0.001, 1 - float(r))
+            b = Vector(np.array([*(b / scale), 1 - 1 / scale]).astype(np.float32))
+            a = Vector([*a, 1.0])
+        return dot(a, b)
+
+    def _of(self, x):
+        if id(x) not in self._seen:
+            b = direction(self.image(x))
+            self._seen[id(x)] = (b, self.density(b), x)
+        return self._seen[id(x)][:2]
+
+    def density(self, b):
+        """The mean product with the k nearest fitted rows, one that is the row itself left out."""
+        others, own = [], False
+        for x in self.fitted:
+            if not own and np.array_equal(x, b):
+                own = True
+            else:
+                others.append(math.fsum((b * x).tolist()))
+        return np.float32(sum(sorted(others, reverse=True)[: self.k]) / self.k)
+
+
 class Learned:
     """Order under the learned measure: its logit."""
 

@@ -19,8 +19,10 @@ import kiyas.measures as public
 from kiyas.errors import FileError, InputError, KiyasError, MeasureError
 from kiyas.measures import (
     ALIASES,
+    CSLS,
     NDD,
     Cosine,
+    Dot,
     Euclidean,
     Exponential,
     Gower,
@@ -41,7 +43,8 @@ from kiyas.measures import (
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAMES = ["cosine", "dot", "euclidean", "angular", "ndd", "log_scaled", "hybrid", "tanimoto", "dice", "tempered_cosine",
-         "poincare", "manhattan", "gower", "exponential", "mahalanobis", "linear_map", "learned"]
+         "poincare", "manhattan", "gower", "exponential", "mahalanobis", "linear_map", "csls", "local_scaling",
+         "learned"]
 
 
 def rows(seed, n=20, d=4):
@@ -76,7 +79,8 @@ def test_facts_are_whole(name):
         value = getattr(cls.facts, f.name)
         assert isinstance(value, bool) or (value and value == value.strip() and "  " not in value), f.name
     assert set(parameter_names(cls)) <= {f.name for f in dataclasses.fields(cls)}
-    assert not set(parameter_names(cls)) & {"variances", "state", "fitted_ranges", "fitted_weights"}
+    assert not set(parameter_names(cls)) & {"variances", "state", "fitted_ranges", "fitted_weights", "reference",
+                                           "density"}
 
 
 @pytest.mark.parametrize(("text", "name"), [*[(n, n) for n in NAMES if n not in ("linear_map", "learned")],
@@ -115,6 +119,7 @@ def test_unknown_names_list_all():
     ("gower(clip=True, tiers=0.5, critical=[0, 2])", Gower(clip=True, tiers=0.5, critical=[0, 2])),
     ("manhattan(weights='variance')", Manhattan(weights="variance")),
     ("mahalanobis(shrinkage='ledoit-wolf', form=3)", Mahalanobis(shrinkage="ledoit-wolf", form=3)),
+    ("csls(base=dot, k=3)", CSLS(base=Dot(), k=3)),
 ])
 def test_texts(text, want):
     assert str(measure(text)) == str(want)
@@ -254,6 +259,8 @@ def test_states_come_back_bit_for_bit(name):
     measure("gower(clip=True, tiers=quantile(0.5), critical=[0, 2])"),
     measure("mahalanobis(shrinkage='ledoit-wolf', form=2)"),
     measure("mahalanobis", covariance=np.diag([1.0, 2, 3, 4])),
+    CSLS(base=LinearMap(np.eye(3, 4), Cosine()), k=2),
+    measure("local_scaling(k=3)"),
     LinearMap(np.eye(3, 4), measure("gower"), np.ones(4)),
     measure("ndd", query_norm=np.float32(2)),
 ], ids=str)

@@ -80,6 +80,7 @@ def contenders(documents: np.ndarray) -> list[Contender]:
 
 # Measures that are not in the table, and why.
 LEFT_OUT = {"poincare": "made for vectors trained in the unit ball",
+            "csls": "compares all rows with all rows first", "local_scaling": "compares all rows with all rows first",
             "learned": "needs trained weights", "linear_map": "needs a matrix"}
 
 

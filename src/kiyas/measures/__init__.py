@@ -14,6 +14,7 @@ from kiyas.measures.catalogue import (
 )
 from kiyas.measures.coordinate import CoordinateMeasure, Quantile
 from kiyas.measures.covariance import Covariance
+from kiyas.measures.hubness import CSLS, LocalScaling
 from kiyas.measures.inner import (
     NDD,
     Angular,
@@ -35,10 +36,10 @@ from kiyas.measures.reductions import Reduction, reduce
 from kiyas.measures.user import UserCoordinate, UserInner, UserPair, user_measure
 
 __all__ = [
-    "ALIASES", "NDD", "Angular", "CoordinateMeasure", "Cosine", "Covariance", "Dice", "Dot", "Euclidean", "Exponential",
-    "Facts", "Gower", "Hybrid", "InnerMeasure", "KernelForm", "Learned", "LinearMap", "LogScaled", "Mahalanobis",
-    "Manhattan", "Measure", "Poincare", "Quantile", "Reduction", "Tanimoto", "TemperedCosine", "UserCoordinate",
-    "UserInner", "UserPair", "attention", "attention_reference", "describe", "exp_map", "from_state", "list_measures",
-    "measure", "measure_class", "parameter_names", "propose_critical", "propose_weights", "reduce", "scale_into_ball",
-    "to_state", "user_measure",
+    "ALIASES", "CSLS", "NDD", "Angular", "CoordinateMeasure", "Cosine", "Covariance", "Dice", "Dot", "Euclidean",
+    "Exponential", "Facts", "Gower", "Hybrid", "InnerMeasure", "KernelForm", "Learned", "LinearMap", "LocalScaling",
+    "LogScaled", "Mahalanobis", "Manhattan", "Measure", "Poincare", "Quantile", "Reduction", "Tanimoto",
+    "TemperedCosine", "UserCoordinate", "UserInner", "UserPair", "attention", "attention_reference", "describe",
+    "exp_map", "from_state", "list_measures", "measure", "measure_class", "parameter_names", "propose_critical",
+    "propose_weights", "reduce", "scale_into_ball", "to_state", "user_measure",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -152,13 +152,19 @@ def describe(measure: Measure) -> str:
     parts = []
     for field in fields(measure):
         value = getattr(measure, field.name)
-        if not field.init or field.metadata.get("fitted") or _same(value, field.default):
+        if not field.init or field.metadata.get("fitted") or _same(value, _default(field)):
             continue
         parts.append(f"{field.name}={_text(value)}")
     return f"{measure.name}({', '.join(parts)})" if parts else measure.name
 
 
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def _same(value: Any, default: Any) -> bool:
+    if isinstance(value, Measure) and isinstance(default, Measure):
+        return str(value) == str(default)
     return value is default or (not isinstance(value, np.ndarray) and bool(value == default))
 
 

@@ -22,6 +22,7 @@ from kiyas.measures.balls import Poincare
 from kiyas.measures.base import Measure
 from kiyas.measures.coordinate import Quantile
 from kiyas.measures.covariance import Covariance
+from kiyas.measures.hubness import CSLS, LocalScaling
 from kiyas.measures.learned import Learned
 from kiyas.measures.linear import LinearMap, Mahalanobis
 from kiyas.measures.user import UserCoordinate, UserInner, UserPair, user_measure
@@ -30,7 +31,7 @@ _CLASSES: tuple[type[Measure], ...] = (
     inner.Cosine, inner.Dot, inner.Euclidean, inner.Angular, inner.NDD, inner.LogScaled, inner.Hybrid,
     inner.Tanimoto, inner.Dice, inner.TemperedCosine, Poincare,
     profiles.Manhattan, profiles.Gower, profiles.Exponential,
-    Mahalanobis, LinearMap, Learned,
+    Mahalanobis, LinearMap, CSLS, LocalScaling, Learned,
 )
 _USERS: dict[str, type[UserInner | UserCoordinate | UserPair]] = {
     cls.__name__: cls for cls in (UserInner, UserCoordinate, UserPair)

@@ -10,8 +10,10 @@ from kiyas.arrays import Array, to_numpy
 from kiyas.errors import MeasureError
 from kiyas.measures.balls import Poincare
 from kiyas.measures.coordinate import CoordinateMeasure
+from kiyas.measures.hubness import HubnessCorrected
 from kiyas.measures.inner import Angular, Euclidean, InnerMeasure
 from kiyas.measures.learned import Learned
+from kiyas.measures.linear import LinearMap
 from kiyas.measures.mapped import MappedMeasure
 from kiyas.measures.profiles import Manhattan
 from kiyas.search.scan import Asked, View
@@ -54,6 +56,8 @@ def explain(view: View, query: Array, row: np.ndarray) -> Explanation:
     score = _score(view, values, row)
     x, y = values[0], view.target.take(row).astype(np.float64)[0]
     measure, mapped = view.base, isinstance(view.measure, MappedMeasure)
+    if isinstance(view.measure, HubnessCorrected):
+        return _corrected(x, y, score, isinstance(view.measure.base, LinearMap))
     if isinstance(measure, InnerMeasure):
         return _inner(measure, x, y, score, mapped)
     if isinstance(measure, CoordinateMeasure):
@@ -88,6 +92,12 @@ def _inner(measure: InnerMeasure, x: np.ndarray, y: np.ndarray, score: float, ma
     if p == 0:
         return Explanation(score, product, p, "sums to A·B, which is 0", mapped=mapped)
     return Explanation(score, product * (score / p), score, "sums to the score: xᵢ·yᵢ times score/(A·B)", mapped=mapped)
+
+
+def _corrected(x: np.ndarray, y: np.ndarray, score: float, mapped: bool) -> Explanation:
+    part = x * y
+    return Explanation(score, part[:-1], score, "with what the row's own neighbourhood takes, sums to the score",
+                       rest=float(part[-1]), mapped=mapped)
 
 
 def _coordinate(measure: CoordinateMeasure, x: np.ndarray, y: np.ndarray, score: float, mapped: bool) -> Explanation:
