@@ -2,7 +2,6 @@
 
 import json
 import re
-from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -16,7 +15,7 @@ pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
 
 from kiyas.cli import demonstration, known, main, pictures
-from kiyas.cli.docstrings import Docstring, known_items, read_library
+from kiyas.cli.docstrings import read_library
 from kiyas.cli.page import page
 from kiyas.cli.show import progress
 
@@ -57,45 +56,10 @@ def test_reads_names_and_drops_what_is_repeated(library):
     assert len(names) == len(set(names))
 
 
-def test_near_duplicates_are_found_as_by_comparing_all():
-    rng = np.random.default_rng(1)
-    words = WORDS.split()
-    base = [list(rng.choice(words, size=30)) for _ in range(40)]
-    texts = [" ".join(b) for b in base]
-    for b in base[:20]:
-        b[int(rng.integers(30))] = "other"
-        texts.append(" ".join(b))
-    from kiyas.cli.docstrings import _without_near
-
-    def pairs(text):
-        w = text.split()
-        return set(pairwise(w))
-    kept = []
-    for i, text in enumerate(texts):
-        p = pairs(text)
-        if all(len(p & pairs(texts[j])) < 0.8 * len(p | pairs(texts[j])) for j in kept):
-            kept.append(i)
-    got = _without_near([Docstring(str(i), t) for i, t in enumerate(texts)])
-    assert [int(d.name) for d in got] == kept
-    assert len(kept) < len(texts)
-
-
 def test_a_library_without_docstrings_is_an_error(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\n")
     with pytest.raises(FileError, match=r"no docstrings in 1 source files .* run kiyas with a full Python"):
         read_library(tmp_path)
-
-
-def test_known_items_hide_the_question_from_the_answer():
-    rest = "It goes on and on with enough words to be an answer."
-    items = known_items([Docstring("a", f"Open a file for reading. {rest}"), Docstring("b", "Too short. " + rest),
-                         Docstring("c", f"Say the same thing twice. {rest} More."),
-                         Docstring("d", f"Say the same thing twice. {rest} Less.")])
-    assert items.queries == ["Open a file for reading."]
-    assert items.targets == [0]
-    assert items.texts[0] == rest
-    assert items.texts[1].startswith("Too short.")
-    assert items.ambiguous == 2
 
 
 @pytest.fixture

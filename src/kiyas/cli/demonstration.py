@@ -16,10 +16,10 @@ from rich.text import Text
 from kiyas import __version__
 from kiyas.arrays import count
 from kiyas.cli import known, show
-from kiyas.cli.docstrings import Docstring, Library, known_items, read_library
+from kiyas.cli.docstrings import Docstring, Library, read_library
 from kiyas.cli.pictures import shorter
 from kiyas.cli.search import change
-from kiyas.encode import Encoder, encoder
+from kiyas.encode import Encoder, encoder, known_items
 from kiyas.errors import InputError
 from kiyas.search import Explanation, Index
 
@@ -101,7 +101,7 @@ def make_report(chosen: Encoder, limit: int | None, progress: Progress, root: Pa
         wanted = count(limit, "--limit", "kiyas demo", _FEWEST, 2**31)
         rows = np.random.default_rng(_SEED).permutation(len(docstrings))[:wanted]
         docstrings = [docstrings[i] for i in sorted(rows.tolist())]
-    items = known_items(docstrings)
+    items = known_items([one.text for one in docstrings])
     if len(items.queries) < 2:
         raise InputError(f"only {len(items.queries)} of {len(docstrings)} docstrings can be asked for; "
                          + ("raise --limit" if limit is not None else "this standard library has too few"))

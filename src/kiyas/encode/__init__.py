@@ -1,7 +1,7 @@
 """Texts to vectors, and long texts to passages. See docs/texts.md.
 
 `encoder` builds one by name; `split_texts` cuts long texts into overlapping passages;
-`documents_from_passages` turns hits of passages into hits of documents.
+`documents_from_passages` turns hits of passages into hits of documents; `known_items` makes questions from texts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from kiyas.encode.base import CallableEncoder, Encoder
 from kiyas.encode.documents import DocumentHits, documents_from_passages, search_documents
+from kiyas.encode.known import KnownItems, different_texts, known_items
 from kiyas.encode.passages import Passages, split_texts
 from kiyas.encode.sentences import sentences
 from kiyas.errors import InputError, message
@@ -20,9 +21,12 @@ __all__ = [
     "CallableEncoder",
     "DocumentHits",
     "Encoder",
+    "KnownItems",
     "Passages",
+    "different_texts",
     "documents_from_passages",
     "encoder",
+    "known_items",
     "search_documents",
     "sentences",
     "split_texts",

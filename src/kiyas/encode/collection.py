@@ -25,7 +25,7 @@ from kiyas.arrays import count
 from kiyas.directory import Format, refuse_others, replacing, write_file
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.base import Encoder, Progress, checked_texts
-from kiyas.encode.documents import search_documents
+from kiyas.encode.documents import DocumentHits, search_documents
 from kiyas.encode.passages import Passages, split_texts
 from kiyas.errors import FileError, InputError, message
 from kiyas.measures.base import Measure
@@ -111,19 +111,24 @@ class Collection:
         mean of its best three ("mean3"). ``min_score``: the least score of a text to answer with.
         """
         k = count(k, "k", "Collection.search", 1, len(self), "there are no more texts")
-        index = self.index if measure is None else self.index.using(measure)
         vectors = self.encode(queries)
+        hits = self.rank(vectors, k, measure, by)
+        least = -np.inf if min_score is None else float(min_score)
+        return [[self._found(int(d), float(s), int(p)) for d, s, p in
+                 zip(hits.documents[q], hits.scores[q], hits.passages[q], strict=True) if d >= 0 and s >= least]
+                for q in range(len(vectors))]
+
+    def rank(self, vectors: np.ndarray, k: int = 10, measure: str | Measure | Callable[..., Any] | None = None,
+             by: str = "best") -> DocumentHits:
+        """The ``k`` best texts of queries that are vectors already, by the texts' numbers; see `search`."""
+        index = self.index if measure is None else self.index.using(measure)
 
         def fetch(rows: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
             hits = index.search(vectors[rows], k=depth)
             return hits.ids, hits.scores
 
         whole = len(self.passages) == len(self) and bool((self.passages.documents == np.arange(len(self))).all())
-        hits = search_documents(fetch, len(vectors), self.passages.documents, k, by, fetch=k if whole else None)
-        least = -np.inf if min_score is None else float(min_score)
-        return [[self._found(int(d), float(s), int(p)) for d, s, p in
-                 zip(hits.documents[q], hits.scores[q], hits.passages[q], strict=True) if d >= 0 and s >= least]
-                for q in range(len(vectors))]
+        return search_documents(fetch, len(vectors), self.passages.documents, k, by, fetch=k if whole else None)
 
     def _found(self, document: int, score: float, row: int) -> Found:
         start, stop = (int(x) for x in self.passages.spans[row])

@@ -78,6 +78,11 @@ class Index:
         return self._ids.all()
 
     @property
+    def vectors(self) -> Array:
+        """The rows, (n, d), in the order of `ids`: without a copy where none was removed or added."""
+        return self._live_block()
+
+    @property
     def info(self) -> dict[str, Any]:
         """Facts about the index, for people and machines.
 
