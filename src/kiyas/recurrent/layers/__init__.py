@@ -1,0 +1,47 @@
+"""Frozen layers: what a `Model` is made of."""
+
+from kiyas.recurrent.layers.attention import AdditiveAttention, Attention, WeightedAttention
+from kiyas.recurrent.layers.base import Context, Layer, Shape, Signal
+from kiyas.recurrent.layers.bidirectional import Bidirectional
+from kiyas.recurrent.layers.dense import Conv1D, Dense
+from kiyas.recurrent.layers.distributed import Nested, TimeDistributed
+from kiyas.recurrent.layers.elementwise import (
+    ActivationLayer,
+    BatchNormalization,
+    Dropout,
+    Elementwise,
+    LayerNormalization,
+    PReLU,
+    Scale,
+)
+from kiyas.recurrent.layers.embedding import Embedding, Input, Masking
+from kiyas.recurrent.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
+from kiyas.recurrent.layers.pool import AveragePool, GlobalAverage, GlobalMax, MaxPool
+from kiyas.recurrent.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from kiyas.recurrent.layers.shape import (
+    Cropping,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    UpSampling,
+    ZeroPadding,
+)
+
+__all__ = [
+    "ActivationLayer", "Add", "AdditiveAttention", "Attention", "Average", "AveragePool", "BatchNormalization",
+    "Bidirectional", "Concatenate", "Context", "Conv1D", "Cropping", "Dense", "Dot", "Dropout", "Elementwise",
+    "Embedding", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input", "LSTM", "Layer", "LayerNormalization",
+    "Masking", "MaxPool", "Maximum", "Minimum", "Multiply", "Nested", "PReLU", "Permute", "Recurrent", "RepeatVector",
+    "Reshape", "Scale", "Shape", "Signal", "SimpleRNN", "Subtract", "TimeDistributed", "UpSampling",
+    "WeightedAttention", "ZeroPadding",
+]
