@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import array_api_strict
 import naive_inner as naive
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import kiyas
+from kiyas import Index
 from kiyas.errors import DomainError, InputError, MeasureError, NotFittedError
 from kiyas.measures import (
     Cosine,
@@ -347,3 +350,60 @@ def test_bad_parameters():
         Mahalanobis().fit(np.ones((5, 3)))
     with pytest.raises(InputError, match="needs at least 2 rows, holds 1"):
         Mahalanobis().fit(np.ones((1, 3)))
+
+
+# -- queries of their own, rows of length 1 ---------------------------------------------------------------------------
+
+
+def test_a_query_center_and_unit_rows_are_the_formula_in_float64():
+    rng = np.random.default_rng(5)
+    W, rows, cols = rng.normal(size=(4, 6)), rng.normal(size=(5, 6)) * 9, rng.normal(size=(7, 6)) * 0.01
+    mq, md = rng.normal(size=6) * 0.1, rng.normal(size=6) * 0.1
+    m = LinearMap(W, Cosine(), md, mq, unit=True)
+    unit = lambda X: X / np.sqrt((X * X).sum(axis=1))[:, None]  # noqa: E731
+    A, B = ((unit(rows) - mq) @ W.T).astype(np.float32), ((unit(cols) - md) @ W.T).astype(np.float32)
+    assert np.array_equal(m.transform_queries(rows), A)
+    assert np.array_equal(m.transform(cols), B)
+    a, b = unit(A.astype(np.float64)), unit(B.astype(np.float64))
+    np.testing.assert_allclose(m.pairwise(rows, cols), a @ b.T, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(m.pairwise(rows * 7, cols), m.pairwise(rows, cols), atol=1e-6)
+
+
+def test_unit_rows_are_mapped_alone_as_in_any_batch_and_layout():
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(300, 130)) * np.exp(rng.normal(size=(300, 1)) * 20)
+    m = LinearMap(rng.normal(size=(130, 130)), Cosine(), rng.normal(size=130), unit=True)
+    whole = m.transform(X)
+    assert np.array_equal(whole, np.concatenate([m.transform(x[None]) for x in X]))
+    assert np.array_equal(whole, m.transform(np.asfortranarray(X)))
+    assert np.array_equal(whole[::-1], m.transform(X[::-1]))
+
+
+def test_zero_rows_stay_zero_and_huge_or_tiny_ones_keep_their_direction():
+    m = LinearMap(np.eye(2), Cosine(), np.array([0.5, 0.0]), unit=True)
+    rows = m.transform(np.array([[0.0, 0.0], [3e200, 4e200], [3e-200, 4e-200]]))
+    assert rows.tolist() == [[0.0, 0.0], *[[np.float32(0.6 - 0.5), np.float32(0.8)]] * 2]
+
+
+def test_an_index_searches_and_saves_a_map_with_a_query_center(tmp_path):
+    rng = np.random.default_rng(7)
+    rows, queries = rng.normal(size=(60, 8)).astype(np.float32), rng.normal(size=(5, 8)).astype(np.float32)
+    m = LinearMap(rng.normal(size=(8, 8)), Cosine(), rng.normal(size=8) * 0.1, rng.normal(size=8) * 0.1, unit=True)
+    index = Index(rows, measure=m)
+    hits = index.search(queries, k=5)
+    expected = np.argsort(-m.pairwise(queries, rows), axis=1, kind="stable")[:, :5]
+    assert np.array_equal(hits.ids, expected)
+    index.save(tmp_path / "i")
+    again = Index.load(tmp_path / "i")
+    assert np.array_equal(again.search(queries, k=5).scores, hits.scores)
+    reduced = kiyas.reduce(rows, m)
+    assert np.array_equal(np.argsort(-(reduced.queries(queries) @ reduced.items.T), axis=1)[:, :5], expected)
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"query_center": np.zeros(3)}, "linear_map: 'query_center' must be of 2 dimensions, got 3"),
+    ({"unit": 1}, "linear_map: 'unit' must be True or False, got 1"),
+])
+def test_errors_of_the_new_parameters_say_what_is_wrong(given, words):
+    with pytest.raises((InputError, MeasureError), match=re.escape(words)):
+        LinearMap(np.eye(2), Cosine(), **given)

@@ -24,7 +24,9 @@ class LinearMap(MappedMeasure):
     """Any measure on rows mapped by x ↦ (x − center)·matrixᵀ.
 
     Parameters: ``matrix`` (d_out, d); ``base``, a measure for the mapped rows; ``center`` (d,),
-    subtracted first, None for the origin. `fit` fits the base on the mapped rows.
+    subtracted first, None for the origin; ``query_center`` (d,), subtracted from queries in its place, None for
+    ``center``; ``unit``: divide rows and queries by their length before anything else. `fit` fits the base on the
+    mapped rows. `kiyas.fit` makes such maps from pairs that belong together.
 
     >>> import numpy as np
     >>> from kiyas.measures.inner import Dot
@@ -34,13 +36,15 @@ class LinearMap(MappedMeasure):
 
     name: ClassVar[str] = "linear_map"
     facts: ClassVar[Facts] = Facts(
-        title="Linear map in front of a measure", formula="base(M·(A − m), M·(B − m))", range="that of the base",
-        scaling="that of the base on the mapped rows",
-        zero="that of the base; without a center, a zero vector is mapped to zero",
+        title="Linear map in front of a measure", formula="base(M·(A − m_A), M·(B − m_B))",
+        range="that of the base",
+        scaling="that of the base on the mapped rows; with unit, lengths play no part",
+        zero="that of the base; without a center or with unit, a zero vector is mapped to zero",
         domain="that of the base on the mapped rows; mapped values must fit into float32",
         gradient="that of the base",
         source="a change of basis; whitening, relevance-fitted maps (RCA, Bar-Hillel et al. 2005) and adapters have "
                "this form",
+        symmetric=False,
         meaning="The base measure, seen through a matrix that stretches, turns or drops directions.",
         cost="the map once a row when rows are added and once a query, then the cost of the base",
         traps="the mapped rows are rounded to float32 and that is what is compared; a map fitted on one model's "
@@ -49,8 +53,12 @@ class LinearMap(MappedMeasure):
     matrix: np.ndarray | None
     base: Measure
     center: np.ndarray | None = None
+    query_center: np.ndarray | None = None
+    unit: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.unit, bool):
+            raise MeasureError(message(self.name, "unit", "True or False", repr(self.unit)))
         if not isinstance(self.base, Measure):
             raise MeasureError(message(self.name, "base", "a measure", repr(self.base)))
         if isinstance(self.base, MappedMeasure) or self.base.name == "learned":
@@ -58,11 +66,13 @@ class LinearMap(MappedMeasure):
                                        "multiply the matrices instead of nesting maps"))
         if self.matrix is not None:
             object.__setattr__(self, "matrix", given_array(self.matrix, "matrix", self.name, 2))
-        if self.center is not None:
-            object.__setattr__(self, "center", given_array(self.center, "center", self.name, 1))
-            if self.matrix is not None and self.center.shape[0] != self.matrix.shape[1]:
-                raise InputError(message(self.name, "center", f"of {self.matrix.shape[1]} dimensions",
-                                         f"{self.center.shape[0]}"))
+        for name in ("center", "query_center"):
+            if (value := getattr(self, name)) is not None:
+                held = given_array(value, name, self.name, 1)
+                object.__setattr__(self, name, held)
+                if self.matrix is not None and held.shape[0] != self.matrix.shape[1]:
+                    raise InputError(message(self.name, name, f"of {self.matrix.shape[1]} dimensions",
+                                             f"{held.shape[0]}"))
 
     @property
     def fitted(self) -> bool:
@@ -82,9 +92,17 @@ class LinearMap(MappedMeasure):
 
         Each value is correctly rounded, so it does not depend on the batch. Computed on the host.
         """
+        return self._mapped(X, "X", "transform", self.center)
+
+    def transform_queries(self, Q: Array) -> Array:
+        """Queries as the base compares them: as rows, but by ``query_center`` where there is one."""
+        center = self.center if self.query_center is None else self.query_center
+        return self._mapped(Q, "Q", "transform_queries", center)
+
+    def _mapped(self, X: Array, name: str, owner: str, center: np.ndarray | None) -> Array:
         W = self._matrix()
-        X = matrix(X, "X", f"{self.name}.transform", dims=W.shape[1])
-        return like(X, mapped_rows(X, W, self.center, owner=self.name))
+        X = matrix(X, name, f"{self.name}.{owner}", dims=W.shape[1])
+        return like(X, mapped_rows(X, W, center, owner=self.name, unit=self.unit))
 
     def fit(self, X: Array) -> Self:
         return self.with_(base=self.base.fit(self.transform(X)))
@@ -130,6 +148,8 @@ class Mahalanobis(LinearMap):
     matrix: np.ndarray | None = field(default=None, metadata={"fitted": True})
     base: Measure = field(default_factory=Euclidean, metadata={"fitted": True})
     center: np.ndarray | None = field(default=None, metadata={"fitted": True})
+    query_center: np.ndarray | None = field(default=None, metadata={"fitted": True})
+    unit: bool = field(default=False, metadata={"fitted": True})
     shrinkage: str | float | None = None
     form: str | int = "total"
     cutoff: float = 1e-10

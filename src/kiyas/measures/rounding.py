@@ -16,8 +16,10 @@ _UNIT = 2.0**-53  # unit roundoff of float64
 
 
 def mapped_rows(X: Array, weights: np.ndarray, center: np.ndarray | None = None,
-                bias: np.ndarray | None = None, owner: str = "linear_map") -> np.ndarray:
+                bias: np.ndarray | None = None, owner: str = "linear_map", unit: bool = False) -> np.ndarray:
     """(X − center)·weightsᵀ + bias, each number correctly rounded to float64 and then to float32.
+
+    With ``unit``, each row is first divided by its length (in float64), and a zero row gives zeros.
 
     Correct rounding is what makes a row's result the same alone and in any batch, with any BLAS and
     any number of threads: a plain float64 product is taken first, and where its rounding error could
@@ -31,17 +33,30 @@ def mapped_rows(X: Array, weights: np.ndarray, center: np.ndarray | None = None,
     with np.errstate(over="ignore"):
         product = _product(weights, bias)
     for start, stop in row_blocks(X.shape[0], max(X.shape[1], weights.shape[0])):
-        Z = to_numpy(X[start:stop, :]).astype(np.float64)
+        Z = to_numpy(X[start:stop, :]).astype(np.float64, order="C")
+        if unit:
+            Z, zero = _unit_rows(Z)
         if center is not None:
             Z -= center
         with np.errstate(over="ignore", invalid="ignore"):
             block = product(Z)
         # Adding zero turns −0 into +0, whose sign could depend on the path taken.
         np.add(block, np.float32(0), out=out[start:stop])
+        if unit:
+            out[start:stop][zero] = 0
         if not np.all(np.isfinite(out[start:stop])):
             row = start + int(np.argmin(np.all(np.isfinite(out[start:stop]), axis=1)))
             raise InputError(f"{owner}: row {row} is too large for float32 once mapped; rescale the map or the rows")
     return out
+
+
+def _unit_rows(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of length 1, and which of them are zero and stay so. A row's sum has one order, whatever the batch."""
+    largest = np.max(np.abs(Z), axis=1)
+    zero = largest == 0
+    Z = Z / np.where(zero, 1.0, largest)[:, None]  # first, so that no square overflows or vanishes
+    norms = np.sqrt(np.sum(Z * Z, axis=1))
+    return Z / np.where(zero, 1.0, norms)[:, None], zero
 
 
 def _product(weights: np.ndarray, bias: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray]:
