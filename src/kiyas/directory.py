@@ -155,3 +155,15 @@ def refuse_others(target: Path, *formats: Format) -> None:
     if not target.is_dir() or any(target.iterdir()):
         nouns = " or ".join(known.noun for known in formats)
         raise FileError(f"{target}: exists and is no kiyas {nouns}; give another directory")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as a whole: it is there complete, or as it was before. Its directory is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    try:
+        write_file(part, [text.encode()])
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

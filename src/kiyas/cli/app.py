@@ -150,6 +150,69 @@ def info(directory: Path, /, *, json: Json = False) -> None:
 
 
 @app.command
+def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: Path | None = None,
+             qrels: Path | None = None, documents: Path | None = None, document_ids: Path | None = None,
+             runs: Annotated[list[Path] | None, Parameter(name="--run", negative="")] = None, pairs: Path | None = None,
+             encoder: str = "wordllama", measure: Measures = None,
+             metric: Annotated[list[str] | None, Parameter(negative="")] = None, baseline: str = "cosine",
+             by: str = "best", drop_self: Switch = False, allow_unknown: Switch = False, limit: int = 1000,
+             seed: int = 0, html: Path | None = None,
+             table_format: Annotated[str, Parameter(name="--format")] = "table", json: Json = False) -> None:
+    """Evaluate all measures on one collection, with intervals and tests against cosine.
+
+    Without queries and judgements, a title or first sentence of each text has to find the rest of it.
+
+    Parameters
+    ----------
+    directory
+        An index of vectors or texts.
+    queries
+        Texts (.jsonl .csv .tsv .txt), or vectors for an index of vectors.
+    query_ids
+        A .txt, .json or .npy of the ids of queries that are vectors.
+    qrels
+        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
+    documents
+        Vectors to search instead of an index.
+    document_ids
+        A .txt, .json or .npy of their ids; without it, rows counted from 0.
+    runs
+        Rankings of another system in TREC's form, instead of an index; repeat it to compare several with the first.
+    pairs
+        Pairs of texts with a score or a label (.jsonl .csv .tsv), instead of an index.
+    encoder
+        What encodes pairs: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+    measure
+        Evaluate this measure against the baseline, instead of all; repeat it for several.
+    metric
+        Such as ndcg@10 or map@1000; repeat it for several, the first is tested.
+    baseline
+        The measure that the others are compared with.
+    by
+        A text scores as its best passage (best), or as the mean of its best three (mean3).
+    drop_self
+        Leave a document out of the ranking of a query of the same id.
+    allow_unknown
+        Count judgements of unknown documents and queries instead of stopping at the first.
+    limit
+        Ask at most so many known items, drawn with the seed.
+    seed
+        Of tests, intervals and draws.
+    html
+        Write a report with pictures there.
+    table_format
+        Print the table as table, markdown or csv.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import evaluate as command
+
+    command.run(command.Asked(directory, queries, query_ids, qrels, documents, document_ids, tuple(runs or ()), pairs,
+                              encoder, tuple(measure or ()), tuple(metric or ()), baseline, by, drop_self,
+                              allow_unknown, limit, seed), html, table_format, json)
+
+
+@app.command
 def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json: Json = False) -> None:
     """Compare the measures on the docstrings of this machine's Python.
 

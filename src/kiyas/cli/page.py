@@ -10,38 +10,11 @@ from typing import TYPE_CHECKING
 from kiyas import __version__
 from kiyas.cli import known, pictures
 from kiyas.cli.pictures import STYLE as PICTURES
+from kiyas.evaluate.page import STYLE
 
 if TYPE_CHECKING:
     from kiyas.cli.demonstration import Report
     from kiyas.cli.known import Result
-
-_STYLE = """
-:root{color-scheme:light dark;--paper:#fcfbf8;--card:#fff;--ink:#1f1e1b;--soft:#6c6962;--line:#e3dfd6;
- --up:#0b7a6f;--down:#c2512f;--new:#8a6d1f;--base:#8b867b}
-@media (prefers-color-scheme:dark){:root{--paper:#15161a;--card:#1c1e23;--ink:#e9e6df;--soft:#a09c93;--line:#33353c;
- --up:#4cc3b4;--down:#f08b68;--new:#d9b95c;--base:#8d897f}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1140px;margin:0 auto;padding:48px 24px 80px}
-h1{font-size:30px;line-height:1.2;margin:0 0 8px;letter-spacing:-.01em}
-h2{font-size:20px;margin:56px 0 4px}
-h3{font-size:16px;margin:28px 0 8px;font-weight:600}
-p{max-width:72ch;margin:6px 0}
-.soft{color:var(--soft)}
-.lead{font-size:18px;margin:16px 0;padding-left:14px;border-left:3px solid var(--up)}
-.scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
-th{font-weight:500;color:var(--soft);text-align:left;padding:4px 14px 8px 0;vertical-align:bottom}
-td{padding:5px 14px 5px 0;border-top:1px solid var(--line);white-space:nowrap;vertical-align:middle}
-td.n,th.n{text-align:right}
-td small{color:var(--soft);font-size:12px}
-td .note{display:block;white-space:normal;max-width:26ch;line-height:1.3}
-code{font-family:ui-monospace,"SF Mono",Consolas,monospace;font-size:.94em}
-.better{color:var(--up)}.worse{color:var(--down)}.none{color:var(--soft)}
-blockquote{margin:10px 0;padding:10px 14px;background:var(--card);border:1px solid var(--line);border-radius:10px;
- white-space:pre-wrap;font:13px/1.5 ui-monospace,"SF Mono",Consolas,monospace;max-height:13em;overflow:auto}
-footer{margin-top:64px;color:var(--soft);font-size:13px}
-"""
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -88,7 +61,7 @@ def page(report: Report) -> str:
     """The page as text."""
     library, first = report.library, report.questions[0]
     return _PAGE.substitute(
-        style=_STYLE + PICTURES, docstrings=f"{len(report.docstrings):,}", python=escape(platform.python_version()),
+        style=STYLE + PICTURES, docstrings=f"{len(report.docstrings):,}", python=escape(platform.python_version()),
         files=f"{library.files:,}", repeated=f"{library.repeated:,}", near=f"{library.near:,}",
         encoder=escape(report.encoder.name), dims=report.dims, conclusion=escape(report.conclusion),
         caveat=escape(known.CAVEAT), shown=len(next(iter(first.answers.values()))),

@@ -59,7 +59,7 @@ def run(directory: Path, query: str | None, like: str | None, asked: Asked, meas
     else:
         if asked.by != "best":
             raise InputError("--by is for an index of texts; this one holds vectors")
-        asks = _vectors(_index(directory), query, like, asked, chosen, explain)
+        asks = _vectors(open_index(directory), query, like, asked, chosen, explain)
     if json:
         show.print_json({"directory": str(directory), "queries": [
             {"query": name, "answers": [_answer_json(a, answers[0]) for a in answers]} for name, answers in asks]})
@@ -79,7 +79,7 @@ def run(directory: Path, query: str | None, like: str | None, asked: Asked, meas
 
 def info(directory: Path, json: bool) -> None:
     """Print what an index holds."""
-    facts = Collection.load(directory).info if is_collection(directory) else _index(directory).info
+    facts = Collection.load(directory).info if is_collection(directory) else open_index(directory).info
     if json:
         show.print_json({"directory": str(directory), **facts})
         return
@@ -92,7 +92,8 @@ def info(directory: Path, json: bool) -> None:
     show.console().print(shown)
 
 
-def _index(directory: Path) -> Index:
+def open_index(directory: Path) -> Index:
+    """The index of vectors there."""
     if not directory.exists():
         raise FileError(f"{directory}: there is no such directory; make an index with kiyas index FILE… -o {directory}")
     return Index.load(directory)

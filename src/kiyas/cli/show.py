@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kiyas.errors import InputError
+
 if TYPE_CHECKING:
+    from kiyas.metrics import Interval
     from kiyas.search import Explanation
 
 # Where the output is no terminal: wide enough for tables, narrow enough for a page.
@@ -88,6 +92,24 @@ def number(x: float) -> str:
     if x and abs(x) < 1e-4:
         return f"{x:.1g}"
     return f"{x:.0f}" if abs(x) >= 1e4 or x == 0 else f"{x:.4g}" if abs(x) >= 1 else f"{x:.4f}"
+
+
+def interval(value: Interval, signed: bool = False) -> str:
+    """A mean with its interval, without the zeros before the points.
+
+    >>> from kiyas.metrics import Interval
+    >>> interval(Interval(0.5, 0.4, 0.6)), interval(Interval(-0.05, -0.1, 0.0), signed=True)
+    ('.500 [.400, .600]', '-.050 [-.100, +.000]')
+    """
+    mean, low, high = (f"{x:+.3f}" if signed else f"{x:.3f}" for x in value)
+    return f"{mean} [{low}, {high}]".replace("0.", ".")
+
+
+def require_file(path: Path, option: str) -> None:
+    """Before minutes of work: can a file be written there at all?"""
+    if path.is_dir():
+        raise InputError(f"{option}: {path} is a directory; name a file in it")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def one_line(text: str, width: int) -> str:

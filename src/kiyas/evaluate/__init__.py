@@ -1,7 +1,19 @@
 """What a measure is worth: significance, evaluation, diagnosis. See docs/evaluating.md and docs/diagnosing.md."""
 
+from kiyas.evaluate.contenders import Contender, contenders, have_unit_norm
+from kiyas.evaluate.evaluation import (
+    KNOWN_ITEM_METRICS,
+    METRICS,
+    Evaluation,
+    Result,
+    evaluate_measures,
+    evaluate_rankings,
+)
 from kiyas.evaluate.judgements import Judgements, Matched, match, read_judgements
+from kiyas.evaluate.pairs import PairEvaluation, PairResult, Pairs, evaluate_pairs, read_pairs
 from kiyas.evaluate.queries import Queries, read_ids, read_queries
+from kiyas.evaluate.rankings import Ranking, rank_alike, rank_collection
+from kiyas.evaluate.runs import Run, ranking_of, read_run, write_run
 from kiyas.evaluate.significance import (
     Comparison,
     compare,
@@ -11,8 +23,12 @@ from kiyas.evaluate.significance import (
     holm,
     sign_flip_test,
 )
+from kiyas.evaluate.tables import Table
 
 __all__ = [
-    "Comparison", "Judgements", "Matched", "Queries", "compare", "compare_all", "detectable_difference", "effect_size",
-    "holm", "match", "read_ids", "read_judgements", "read_queries", "sign_flip_test",
+    "KNOWN_ITEM_METRICS", "METRICS", "Comparison", "Contender", "Evaluation", "Judgements", "Matched",
+    "PairEvaluation", "PairResult", "Pairs", "Queries", "Ranking", "Result", "Run", "Table", "compare", "compare_all",
+    "contenders", "detectable_difference", "effect_size", "evaluate_measures", "evaluate_pairs", "evaluate_rankings",
+    "have_unit_norm", "holm", "match", "rank_alike", "rank_collection", "ranking_of", "read_ids", "read_judgements",
+    "read_pairs", "read_queries", "read_run", "sign_flip_test", "write_run",
 ]

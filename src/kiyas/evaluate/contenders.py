@@ -49,6 +49,8 @@ def contenders(documents: Array) -> list[Contender]:
         Contender("exponential(trim=0.1)", "bandwidth 1, the default"),
         Contender("exponential(bandwidth='fitted')", "bandwidths are the documents' standard deviations"),
         Contender("mahalanobis", "covariance of the documents"),
+        Contender("csls", "neighbours among the documents"),
+        Contender("local_scaling", "neighbours among the documents"),
     ]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from kiyas import __version__
-from kiyas.arrays import count
 from kiyas.encode.collection import Collection
 from kiyas.errors import InputError, KiyasError, message
 from kiyas.evaluate.contenders import LEFT_OUT, UNIT_NORM_NOTE, Contender, contenders, have_unit_norm
 from kiyas.evaluate.rankings import Ranking, rank_alike, rank_collection
 from kiyas.evaluate.significance import SAMPLES, Comparison, compare_all
+from kiyas.evaluate.tables import Table
 from kiyas.measures.base import Measure
 from kiyas.metrics import Interval, bootstrap_intervals, expected_over_ties, judge
 from kiyas.metrics.ranking import measure_ranking, name_and_cut
@@ -117,6 +117,21 @@ class Evaluation:
                 f"{base.means[self.main].mean:.4f} (difference {d.mean:+.4f}, interval {d.low:+.4f} to {d.high:+.4f}, "
                 f"p {best.comparison.adjusted:.2g} after Holm over {len(self.tested)} comparisons).")
 
+    def table(self) -> Table:
+        """All results, for Markdown and CSV: means, the main metric's interval, the comparison with the baseline."""
+        base, metrics = self.baseline, list(self.baseline.means)
+        with_ties = any(abs(r.means[self.main].mean - r.expected.get(self.main, np.nan)) > 5e-5 for r in self.results)
+        columns = ["measure", *metrics, f"{self.main} low", f"{self.main} high",
+                   *([f"{self.main} over ties"] if with_ties else []),
+                   f"{self.main} − {base.name}", "low", "high", "p", "p (Holm)", "effect", "detectable", "verdict"]
+        rows = []
+        for r in self.results:
+            c = r.comparison
+            compared = (None,) * 7 if c is None else (*c.difference, c.p, c.adjusted, c.effect, c.detectable)
+            rows.append([r.name, *(r.means[m].mean for m in metrics), *r.means[self.main][1:],
+                         *([r.expected.get(self.main)] if with_ties else []), *compared, r.verdict])
+        return Table(columns, rows)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"main": self.main, "queries": self.queries, "unjudged_queries": self.unjudged,
@@ -148,7 +163,7 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
     """
     wanted = list(metrics)
     chosen = _chosen(collection, measures, baseline)
-    deepest = max((cut or 1000) for _, cut in map(name_and_cut, wanted))
+    deepest = _deepest(wanted)
     ids, documents = _ids_and_vectors(collection)
     extra = 0 if excluded is None else 1
     known = {name: row for row, name in enumerate(ids)}
@@ -270,12 +285,3 @@ def _notes(documents: np.ndarray, queries: np.ndarray, done: Evaluation) -> list
         notes.append(f"Ties decide part of the result of {', '.join(ties)}: equal scores are ranked by row; the mean "
                      "over all orders is given beside.")
     return notes
-
-
-def checked_metrics(names: Iterable[str], owner: str) -> list[str]:
-    """Names of metrics, at least one of them; see `measure_ranking`."""
-    wanted = list(names)
-    for name in wanted:
-        name_and_cut(name)
-    count(len(wanted), "metrics", owner, 1, 100)
-    return wanted
