@@ -13,6 +13,7 @@ from kiyas.recurrent import layers
 from kiyas.recurrent.activations import Activation
 from kiyas.recurrent.cell import GRUCell, GRUGates, LayerNorm, LSTMCell, LSTMGates, RNNCell
 from kiyas.recurrent.graph import Node
+from kiyas.recurrent.loading import load
 from kiyas.recurrent.model import Model, PrecisionError
 from kiyas.recurrent.registry import register_layer
 from kiyas.recurrent.state import State
@@ -20,5 +21,5 @@ from kiyas.recurrent.stream import Stateful, Stream
 
 __all__ = [
     "Activation", "GRUCell", "GRUGates", "LSTMCell", "LSTMGates", "LayerNorm", "Model", "Node", "PrecisionError",
-    "RNNCell", "State", "Stateful", "Stream", "layers", "register_layer",
+    "RNNCell", "State", "Stateful", "Stream", "layers", "load", "register_layer",
 ]

@@ -1,0 +1,58 @@
+"""`load`: what a file is, by its contents, and who reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent.loading.archives import Archive
+from kiyas.recurrent.model import Model
+
+# What `config` may be: a Keras configuration, or the modules of a PyTorch model in order.
+Config = Mapping[str, Any] | Sequence[Any] | str | Path | None
+
+
+def load(path: str | Path, config: Config = None, prefix: str | None = None, *, partial: bool = False,
+         **options: Any) -> Model:
+    """A trained model from a file, with no training framework installed.
+
+    What the file is, is told by its contents: Keras 1, 2, 3 ``.h5``, ``.keras``, ``.weights.h5`` (extra ``keras``);
+    PyTorch ``.pt`` and safetensors; ONNX (extra ``onnx``); kiyas' own. See docs/loading.md.
+
+    Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary,
+    its JSON, or the path of that), or the list of a PyTorch model's modules; ``prefix``: the part of a larger file that
+    is loaded: the name of a Keras layer or model (``outer/inner``), the module's name in a state_dict; ``partial``:
+    weights that the configuration does not have are left out instead of refused; ``options``: further ones of a format.
+
+    Raises `FileError` for a file that is altered, or holds what is not supported, naming it; `InputError` for an
+    argument; `MissingExtraError` if the reader of the format is not installed.
+    """
+    if not isinstance(path, (str, Path)):
+        raise InputError(message("load", "path", "the path of a file", type(path).__name__))
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise FileError(f"{path}: is empty")
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        from kiyas.recurrent.loading.keras import load_hdf5
+
+        return load_hdf5(path, config, prefix, partial, **options)
+    if start.startswith(b"PK\x03\x04"):
+        return _archive(path, config, prefix, partial, options)
+    raise FileError(f"{path}: is of no format that kiyas reads: Keras .h5 and .keras, PyTorch .pt and .safetensors, "
+                    "ONNX, kiyas .safetensors")
+
+
+def _archive(path: Path, config: Any, prefix: str | None, partial: bool, options: dict[str, Any]) -> Model:
+    with Archive(path) as archive:
+        names = archive.names
+    if "config.json" in names and "metadata.json" in names:
+        from kiyas.recurrent.loading.keras import load_archive
+
+        return load_archive(path, config, prefix, partial, **options)
+    raise FileError(f"{path}: is a zip archive, but neither a .keras file nor one of PyTorch")

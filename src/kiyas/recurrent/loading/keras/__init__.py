@@ -1,0 +1,129 @@
+"""Models that Keras wrote: ``.h5`` of versions 1, 2 and 3, ``.keras``, ``.weights.h5``, and weights alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent.loading.archives import Archive
+
+# Importing these two enters their layers into the table.
+from kiyas.recurrent.loading.keras import layers as _layers  # noqa: F401
+from kiyas.recurrent.loading.keras import recurrent as _recurrent  # noqa: F401
+from kiyas.recurrent.loading.keras.build import Builder
+from kiyas.recurrent.loading.keras.graph import Call, Graph, Spec, Tensor, read
+from kiyas.recurrent.loading.keras.hdf5 import Hdf5
+from kiyas.recurrent.loading.keras.versions import Version, parse
+from kiyas.recurrent.loading.keras.weights import ByClass, ByLayer
+from kiyas.recurrent.model import Model
+
+Config = Any  # a dictionary, JSON, or the path of that; checked in `as_config`
+_MOST_JSON = 1 << 26
+
+
+def load_archive(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False) -> Model:
+    """A ``.keras`` file: a zip archive of configuration and weights."""
+    with Archive(path) as archive:
+        facts = _json(archive.read("metadata.json"), f"{path}: metadata.json")
+        own = _json(archive.read("config.json"), f"{path}: config.json")
+        if "model.weights.h5" not in archive.names:
+            raise FileError(f"{path}: has no model.weights.h5; weights in npz or in several files are not supported, "
+                            "save it with the default format")
+        weights = archive.read("model.weights.h5")
+    version = facts.get("keras_version")
+    given = own if config is None else as_config(config)
+    wrote = parse(version if isinstance(version, str) else "3.0")
+    with Hdf5(weights, str(path)) as file:
+        return _load(file, given, wrote, path, ".keras", prefix, partial)
+
+
+def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False) -> Model:
+    """An HDF5 file: a whole model, or weights alone, for which a configuration must be given."""
+    with Hdf5(path, str(path)) as file:
+        given = None if config is None else as_config(config)
+        if given is None:
+            text = file.text((), "model_config")
+            if text is None:
+                raise FileError(f"{path}: holds weights alone; give the model's configuration: config=, the JSON of "
+                                "model.to_json() as a path, text or dictionary")
+            given = _json(text, f"{path}: model_config")
+        root: tuple[str, ...] = ("model_weights",) if file.names(("model_weights",)) else ()
+        version = next((v for v in (file.text((), "keras_version"), file.text(root, "keras_version")) if v), None)
+        by_class = not root and file.texts((), "layer_names") is None
+        if version is None and isinstance(given.get("keras_version"), str):
+            version = given["keras_version"]
+        if version is None and by_class:
+            raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' to "
+                            "the configuration, as model.to_json() does in Keras 2")
+        return _load(file, given, parse(version), path, "weights.h5" if by_class else "h5", prefix, partial)
+
+
+def _load(file: Hdf5, config: Mapping[str, Any], version: Version, path: Path, layout: str, prefix: str | None,
+          partial: bool) -> Model:
+    where = str(path)
+    graph = read(config, where)
+    stored = ByLayer(file, ("model_weights",) if file.names(("model_weights",)) else (), version, partial) \
+        if layout == "h5" else ByClass(file, version, partial)
+    wanted = [spec for spec in graph.specs if spec.class_name != "InputLayer"]
+    outer, rest = graph, [name for name in (prefix or "").split("/") if name]
+    if rest:
+        wanted = [_find(graph, rest[0], where)]
+    arrays = stored.assign(outer, graph.specs if not rest else wanted)
+    source = {"format": "keras", "layout": layout, "keras_version": str(version), "path": path.name}
+    return Builder(arrays, version, where, source).model(_part(graph, rest, where) if rest else graph)
+
+
+def _find(graph: Graph, name: str, where: str) -> Spec:
+    for spec in graph.specs:
+        if spec.name == name:
+            return spec
+    raise InputError(message("load", "prefix", f"the name of a layer of {where}: "
+                             f"{', '.join(spec.name for spec in graph.specs)[:300]}", repr(name)))
+
+
+def _part(graph: Graph, names: list[str], where: str) -> Graph:
+    """A layer, or the model that it is, by itself."""
+    spec = _find(graph, names[0], where)
+    if spec.graph is not None:
+        return _part(spec.graph, names[1:], where) if len(names) > 1 else spec.graph
+    if len(names) > 1:
+        raise InputError(message("load", "prefix", f"the name of a model for '{names[0]}'", spec.class_name))
+    calls = [call for call in graph.calls if call.spec is spec]
+    inputs = len(calls[0].inputs) if calls else 1
+    inner = [Spec("InputLayer", f"input_{k}" if inputs > 1 else "input", {}) for k in range(inputs)]
+    tensors = [Tensor(k, 0) for k in range(inputs)]
+    return Graph(spec.name, [*inner, spec], [*(Call(i, ()) for i in inner), Call(spec, tuple(tensors))], tensors,
+                 [Tensor(inputs, 0)])
+
+
+def as_config(config: Config) -> dict[str, Any]:
+    """A configuration as a dictionary: itself, its JSON, or the path of a file of that."""
+    if isinstance(config, Mapping):
+        return dict(config)
+    if isinstance(config, str) and config.lstrip().startswith("{"):
+        return _json(config, "config")
+    if not isinstance(config, (str, Path)):
+        raise InputError(message("load", "config", "a dictionary, JSON, or the path of a JSON file",
+                                 type(config).__name__))
+    path = Path(config)
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file (config)")
+    if path.stat().st_size > _MOST_JSON:
+        raise FileError(f"{path}: is too large for a configuration")
+    return _json(path.read_bytes(), str(path))
+
+
+def _json(text: str | bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{where}: is incomplete or altered ({error})") from None
+    if not isinstance(found, dict):
+        raise FileError(f"{where}: is altered, it should be a dictionary")
+    return found
+
+
+__all__ = ["as_config", "load_archive", "load_hdf5"]

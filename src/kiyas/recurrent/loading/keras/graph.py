@@ -1,0 +1,293 @@
+"""A Keras configuration as a graph: which layers there are, and which gets what from which.
+
+A Sequential model and a functional one, of Keras 1, 2 and 3, come out alike. Nothing is made of the layers here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kiyas.errors import FileError
+
+MODELS = ("Sequential", "Functional", "Model")
+_WRAPPERS = ("Bidirectional", "TimeDistributed")
+# Models within models; deeper than any that anyone trained, and no deeper than Python can go.
+_DEEPEST = 30
+# Keras 3 writes out how it computes a mask; what these give goes to `mask` arguments only.
+_MASK_OPERATIONS = frozenset({"NotEqual", "Any", "LogicalAnd", "LogicalOr", "ExpandDims", "BroadcastTo"})
+
+
+@dataclass(eq=False)
+class Spec:
+    """One layer: its class and configuration; the layers that it wraps, by role; the graph of a model within."""
+
+    class_name: str
+    name: str
+    config: Mapping[str, Any]
+    wrapped: dict[str, Spec] = field(default_factory=dict)
+    graph: Graph | None = None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The output ``index`` of call ``call`` of the graph."""
+
+    call: int
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A layer at work on tensors."""
+
+    spec: Spec
+    inputs: tuple[Tensor, ...]
+
+
+@dataclass(eq=False)
+class Graph:
+    """Layers in the order of the model, calls in an order in which they can be made."""
+
+    name: str
+    specs: list[Spec]
+    calls: list[Call]
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+def read(config: object, where: str, depth: int = 0) -> Graph:
+    """The graph of a model's configuration, ``{"class_name": …, "config": …}``; `FileError` for what is none."""
+    if depth > _DEEPEST:
+        raise FileError(f"{where}: has models within models more than {_DEEPEST} deep")
+    kind, inner = _class_and_config(config, where)
+    if kind not in MODELS:
+        raise FileError(f"{where}: is a {kind}, it should be one of {', '.join(MODELS)}; a model in code of its own "
+                        "cannot be loaded: give config= of an equal functional one")
+    if kind == "Sequential":
+        return _sequential(inner, where, depth)
+    return _Functional(_mapping(inner, where), where, depth).graph
+
+
+def _class_and_config(config: object, where: str) -> tuple[str, Any]:
+    if not isinstance(config, Mapping) or not isinstance(config.get("class_name"), str) or "config" not in config:
+        raise FileError(f"{where}: its configuration is altered: a layer or model needs 'class_name' and 'config', "
+                        f"found {config!r:.60}")
+    return config["class_name"], config["config"]
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise FileError(f"{where}: its configuration is altered: found {value!r:.60} for a dictionary")
+    return value
+
+
+def spec_of(entry: object, where: str, depth: int) -> Spec:
+    """A layer's configuration, and those of the layers within it."""
+    kind, config = _class_and_config(entry, where)
+    if kind in MODELS:
+        graph = read(entry, where, depth + 1)
+        name = config.get("name", graph.name) if isinstance(config, Mapping) else graph.name
+        return Spec(kind, str(name), config if isinstance(config, Mapping) else {}, graph=graph)
+    config = _mapping(config, where)
+    if kind == "RNN":
+        kind, config = _unpacked_cell(config, where)
+    spec = Spec(kind, str(config.get("name", kind.lower())), config)
+    if kind in _WRAPPERS:
+        if depth > _DEEPEST:
+            raise FileError(f"{where}: has layers within layers more than {_DEEPEST} deep")
+        roles = ("layer", "backward_layer") if kind == "Bidirectional" else ("layer",)
+        for role in roles:
+            if isinstance(config.get(role), Mapping):
+                spec.wrapped[role] = spec_of(config[role], where, depth + 1)
+        if "layer" not in spec.wrapped:
+            raise FileError(f"{where}: {kind} '{spec.name}' has no layer in its configuration")
+        if kind == "Bidirectional" and "backward_layer" not in spec.wrapped:
+            spec.wrapped["backward_layer"] = spec_of(config["layer"], where, depth + 1)
+    return spec
+
+
+def _unpacked_cell(config: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]]:
+    """RNN(LSTMCell) is LSTM, and so on."""
+    cell, inner = _class_and_config(config.get("cell"), where)
+    known = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
+    if cell not in known:
+        raise FileError(f"{where}: RNN '{config.get('name')}' runs a cell of class {cell}, which is not supported; "
+                        f"one of {', '.join(known)} is")
+    merged = {**_mapping(inner, where), **config}
+    merged.pop("cell")
+    return known[cell], merged
+
+
+def _sequential(config: Any, where: str, depth: int) -> Graph:
+    # Before Keras 2.2.3 the configuration is the bare list of layers.
+    bare = isinstance(config, list)
+    entries = config if bare else _mapping(config, where).get("layers")
+    if not isinstance(entries, list) or not entries:
+        raise FileError(f"{where}: its configuration is altered: a Sequential model has no list of layers")
+    specs = [spec_of(entry, where, depth) for entry in entries]
+    shape = None if bare else config.get("build_input_shape")
+    if specs[0].class_name != "InputLayer":
+        first = specs[0].wrapped.get("layer", specs[0]).config
+        first = specs[0].config if batch_shape(specs[0].config) is not None else first
+        found = batch_shape(first) or shape
+        taken = {spec.name for spec in specs}
+        name = next(n for n in ("input", "input_", "model_input") if n not in taken)
+        specs.insert(0, Spec("InputLayer", name, {"batch_shape": found} if found else {}))
+    calls = [Call(specs[0], ())]
+    for spec in specs[1:]:
+        calls.append(Call(spec, (Tensor(len(calls) - 1, 0),)))
+    name = "sequential" if bare else str(config.get("name", "sequential"))
+    return Graph(name, specs, calls, [Tensor(0, 0)], [Tensor(len(calls) - 1, 0)])
+
+
+def batch_shape(config: Mapping[str, Any]) -> list[int | None] | None:
+    """The shape of what a layer gets, batch first, under whatever name its version has for it."""
+    for key in ("batch_shape", "batch_input_shape"):
+        if isinstance(config.get(key), (list, tuple)):
+            return list(config[key])
+    if isinstance(config.get("input_shape"), (list, tuple)):
+        return [None, *config["input_shape"]]
+    return None
+
+
+class _Functional:
+    """The calls of a functional model, put in order."""
+
+    def __init__(self, config: Mapping[str, Any], where: str, depth: int):
+        self._where = where
+        entries = config.get("layers")
+        if not isinstance(entries, list) or not entries:
+            raise FileError(f"{where}: its configuration is altered: a functional model has no list of layers")
+        self._nodes: dict[str, list[Any]] = {}
+        self._specs: dict[str, Spec] = {}
+        for entry in entries:
+            kind, inner = _class_and_config(entry, where)
+            name = entry.get("name", inner.get("name") if isinstance(inner, Mapping) else None)
+            nodes = entry.get("inbound_nodes")
+            if not isinstance(name, str) or not isinstance(nodes, list) or name in self._specs:
+                raise FileError(f"{where}: its configuration is altered at layer {name!r:.60}")
+            if kind in _MASK_OPERATIONS:
+                continue
+            spec = spec_of(entry, where, depth)
+            spec.name = name
+            self._specs[name], self._nodes[name] = spec, nodes
+        self._offsets = self._find_offsets(config)
+        self._calls: list[Call] = []
+        self._made: dict[tuple[str, int], int] = {}
+        inputs = [self._tensor(t) for t in self._ends(config, "input_layers")]
+        outputs = [self._tensor(t) for t in self._ends(config, "output_layers")]
+        self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs)
+
+    def _ends(self, config: Mapping[str, Any], key: str) -> list[list[Any]]:
+        found = config.get(key)
+        if isinstance(found, (list, tuple)) and found and isinstance(found[0], str):
+            found = [found]
+        if not isinstance(found, list) or not found or not all(_is_reference(t) for t in found):
+            raise FileError(f"{self._where}: its configuration is altered: '{key}' is {found!r:.60}")
+        return [list(t) for t in found]
+
+    def _find_offsets(self, config: Mapping[str, Any]) -> dict[str, int]:
+        """A model within a model is counted once more by some versions: its own making is call 0."""
+        highest: dict[str, int] = {}
+        lowest: dict[str, int] = {}
+        ends = self._ends(config, "output_layers")
+        for tensor in [*ends, *(t for nodes in self._nodes.values() for node in nodes for t in references(node))]:
+            highest[tensor[0]] = max(highest.get(tensor[0], 0), tensor[1])
+            lowest[tensor[0]] = min(lowest.get(tensor[0], tensor[1]), tensor[1])
+        return {name: int(spec.graph is not None and lowest.get(name, 0) > 0
+                          and (spec.class_name != "Sequential" or highest[name] >= len(self._nodes[name])))
+                for name, spec in self._specs.items()}
+
+    def _tensor(self, reference: list[Any]) -> Tensor:
+        """The tensor of a reference, after the calls that it needs: depth first, without recursion."""
+        waiting = [(reference[0], reference[1])]
+        open_: set[tuple[str, int]] = set()
+        while waiting:
+            key = waiting[-1]
+            if key in self._made:
+                waiting.pop()
+                continue
+            name, index = key
+            spec = self._specs.get(name)
+            if spec is None:
+                raise FileError(f"{self._where}: its configuration is altered: layer {name!r:.60} is not in it")
+            needed = self._arguments(spec, index)
+            missing = [(t[0], t[1]) for t in needed if (t[0], t[1]) not in self._made]
+            if missing:
+                if key in open_:
+                    raise FileError(f"{self._where}: its configuration is altered: layer {name!r} waits for itself")
+                open_.add(key)
+                waiting += missing
+                continue
+            self._calls.append(Call(spec, tuple(Tensor(self._made[t[0], t[1]], t[2]) for t in needed)))
+            self._made[key] = len(self._calls) - 1
+            waiting.pop()
+        return Tensor(self._made[reference[0], reference[1]], reference[2])
+
+    def _arguments(self, spec: Spec, index: int) -> list[list[Any]]:
+        nodes = self._nodes[spec.name]
+        if spec.class_name == "InputLayer":
+            return []
+        number = index - self._offsets[spec.name]
+        if not 0 <= number < len(nodes):
+            raise FileError(f"{self._where}: its configuration is altered: layer '{spec.name}' has no call {index}")
+        return list(references(nodes[number], spec, self._where))
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) >= 3 and isinstance(value[0], str) \
+        and type(value[1]) is int and type(value[2]) is int and value[1] >= 0 and value[2] >= 0
+
+
+def references(node: object, spec: Spec | None = None, where: str = "") -> list[list[Any]]:
+    """The tensors, ``[layer, call, output]``, that go into a call, in order.
+
+    Keras 1 and 2 write lists of them with keyword arguments behind, Keras 3 writes arguments out. With ``spec``, an
+    argument that is neither a tensor nor of no effect raises `FileError`.
+    """
+    found: list[list[Any]] = []
+    if isinstance(node, Mapping):
+        _collect(node.get("args", []), found, spec, where)
+        _keywords(node.get("kwargs", {}), found, spec, where)
+        return found
+    if not isinstance(node, list):
+        if spec is not None:
+            raise FileError(f"{where}: its configuration is altered at the calls of '{spec.name}'")
+        return []
+    tensors = [node] if _is_reference(node) else node
+    for tensor in tensors:
+        if not _is_reference(tensor):
+            if spec is not None:
+                raise FileError(f"{where}: {spec.class_name} '{spec.name}' gets {tensor!r:.60}, which is no tensor")
+            continue
+        found.append(list(tensor[:3]))
+        if len(tensor) > 3:
+            _keywords(tensor[3], found, spec, where)
+    return found
+
+
+def _collect(value: object, found: list[list[Any]], spec: Spec | None, where: str, depth: int = 0) -> None:
+    if depth < 4 and isinstance(value, list) and not _is_reference(value):
+        for item in value:
+            _collect(item, found, spec, where, depth + 1)
+    elif _is_reference(value):
+        found.append(list(value)[:3])  # type: ignore[call-overload]
+    elif isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__" \
+            and isinstance(value.get("config"), Mapping) and _is_reference(value["config"].get("keras_history")):
+        found.append(list(value["config"]["keras_history"]))
+    elif value is not None and spec is not None:
+        raise FileError(f"{where}: {spec.class_name} '{spec.name}' gets {value!r:.60}, which is no tensor")
+
+
+def _keywords(value: object, found: list[list[Any]], spec: Spec | None, where: str) -> None:
+    if not isinstance(value, Mapping):
+        return
+    for key, argument in value.items():
+        if key == "initial_state":
+            _collect(argument, found, spec, where)
+        # A mask is computed again from what it came from; whether to train is decided.
+        elif argument not in (None, False) and key not in ("mask", "training") and spec is not None:
+            raise FileError(f"{where}: {spec.class_name} '{spec.name}' is called with {key}={argument!r:.60}, "
+                            "which is not supported")
