@@ -20,8 +20,8 @@ def register_layer(class_name: str, factory: Factory) -> None:
     """Say how a layer class that kiyas does not know is made from a file.
 
     Parameters: ``class_name``: as the file has it (Keras: ``MyLayer``, or ``package>MyLayer``); ``factory``: called
-    with the layer's name, its config and its weights (NumPy arrays in the file's order), returns a `Layer`: one of ours, or
-    an instance of a subclass of `kiyas.recurrent.layers.Layer` or `Elementwise`. Registering again replaces.
+    with the layer's name, its config and its weights (NumPy arrays in the file's order), returns a `Layer`: one of
+    ours, or an instance of a subclass of `kiyas.recurrent.layers.Layer` or `Elementwise`. Registering again replaces.
 
     >>> from kiyas.recurrent.layers import ActivationLayer
     >>> register_layer("Squash", lambda name, config, weights: ActivationLayer(name, "tanh"))

@@ -56,7 +56,8 @@ class Subtract(Merge):
     exactly = 2
 
     def merged(self, values: list[np.ndarray]) -> np.ndarray:
-        return values[0] - values[1]
+        difference: np.ndarray = values[0] - values[1]
+        return difference
 
 
 class Multiply(Merge):
