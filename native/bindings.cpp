@@ -282,6 +282,8 @@ void norms2(int level, const PyRows& rows, int64_t begin, int64_t end, const Out
 
 }  // namespace
 
+void bind_recurrent(nb::module_& m);  // recurrent_bindings.cpp
+
 NB_MODULE(_native, m) {
   m.doc() = "Compiled kernels of kiyas; kiyas.kernels is their checked face.";
 
@@ -330,4 +332,5 @@ NB_MODULE(_native, m) {
   m.def("coordinate_pairs", &coordinate_pairs_of);
   m.def("pool_profiles", &pool_profiles_of);
   m.def("relu_pairs", &relu_pairs_of);
+  bind_recurrent(m);
 }

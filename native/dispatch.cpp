@@ -2,13 +2,16 @@
 #include <vector>
 
 #include "level.h"
+#include "recurrent.h"
 
 namespace kiyas {
 
 extern const Level level_baseline;
+extern const RecurrentLevel recurrent_baseline;
 #if defined(__x86_64__) && !defined(_MSC_VER)
 #define KIYAS_X86
 extern const Level level_avx2, level_avx512, level_avx512vnni;
+extern const RecurrentLevel recurrent_avx2, recurrent_avx512, recurrent_avx512vnni;
 #endif
 
 namespace {
@@ -37,5 +40,15 @@ const std::vector<const Level*>& levels() {
 
 int level_count() { return static_cast<int>(levels().size()); }
 const Level& level_at(int index) { return *levels().at(index); }
+
+const RecurrentLevel& recurrent_level_at(int index) {
+  static const RecurrentLevel* const every[] = {
+      &recurrent_baseline,
+#ifdef KIYAS_X86
+      &recurrent_avx2, &recurrent_avx512, &recurrent_avx512vnni,
+#endif
+  };
+  return *every[index];
+}
 
 }  // namespace kiyas

@@ -2,21 +2,36 @@
 
 A sum over inputs starts at the bias and has one order whatever the batch, the number of time steps or the number of
 threads, so that step by step, whole sequences and batches agree bit for bit. Weights are canonical (docs/design.md):
-float32, rows are outputs, gates i f c o (LSTM) and z r h (GRU). Kernels know nothing of layers.
+float32, rows are outputs, gates i f c o (LSTM) and z r h (GRU); they are packed once, when a kernel is made, for the
+instruction level in use. Kernels know nothing of layers.
+
+Precisions: ``float32``; ``bfloat16``, weights rounded to 16 bits, everything else as in float32; ``int8``, weights in
+steps of a row's largest ÷ 127, inputs of a product in up to 2·32767 steps of their row's largest, sums exact.
+docs/recurrent-speed.md has what that costs and gains.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kiyas.errors import InputError, message
+from kiyas.kernels import _native, level
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-# A name, a name with parameters, or any object with `name` and `parameters`.
+# Activations of the compiled code and their parameters; the order is that of `Activation` in native/recurrent.h, where
+# hard_sigmoid_fifth is hard_sigmoid with other numbers.
+ACTIVATIONS: dict[str, dict[str, float]] = {
+    "linear": {}, "sigmoid": {}, "tanh": {}, "relu": {}, "hard_sigmoid": {"alpha": 1 / 6, "beta": 0.5}, "softsign": {},
+    "elu": {"alpha": 1.0}, "selu": {}, "exponential": {}, "swish": {}, "relu6": {}, "leaky_relu": {"alpha": 0.2},
+    "softplus": {}, "gelu": {}, "gelu_tanh": {}, "mish": {}, "hard_sigmoid_fifth": {"alpha": 0.2, "beta": 0.5},
+}
+_NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)} | {"hard_sigmoid_fifth": 4}
+# A table of what every id adds to the gates may take this many bytes; beyond, ids are looked up in the embedding.
+TABLE_BYTES = 1 << 28
+# A name, a name with its parameters, or any object with `name` and `parameters`.
 Named = Any
 State = tuple[np.ndarray, ...]
 
@@ -28,92 +43,67 @@ class Found(NamedTuple):
     reason: str
 
 
-# ---- activations ---------------------------------------------------------------------------------
-
-_DEFAULTS: dict[str, dict[str, float]] = {
-    "linear": {}, "sigmoid": {}, "tanh": {}, "relu": {}, "softplus": {}, "softsign": {}, "elu": {"alpha": 1.0},
-    "selu": {}, "gelu": {}, "gelu_tanh": {}, "exponential": {}, "swish": {}, "relu6": {}, "leaky_relu": {"alpha": 0.2},
-    "mish": {}, "hard_sigmoid": {"alpha": 1 / 6, "beta": 0.5}, "hard_sigmoid_fifth": {"alpha": 0.2, "beta": 0.5},
-}
-_erf = np.frompyfunc(math.erf, 1, 1)
-_PLAIN: dict[str, Callable[..., np.ndarray]] = {
-    "linear": lambda x: x,
-    "sigmoid": lambda x: np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x)))),
-    "tanh": np.tanh,
-    "relu": lambda x: np.where(x < 0, 0.0, x),
-    "softplus": lambda x: np.logaddexp(0.0, x),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "elu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
-    "gelu": lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2)).astype(np.float64)),
-    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-    "exponential": np.exp,
-    "swish": lambda x: x * _PLAIN["sigmoid"](x),
-    "relu6": lambda x: np.clip(x, 0, 6),
-    "leaky_relu": lambda x, alpha: np.where(x > 0, x, alpha * x),
-    "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
-    "hard_sigmoid": lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
-    "hard_sigmoid_fifth": lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
-}
+# ---- activations ----------------------------------------------------------------------------------------------------
 
 
-def _named(activation: Named, owner: str, parameter: str) -> tuple[str, dict[str, float]]:
+def _act(activation: Named, owner: str, parameter: str) -> np.ndarray:
+    """Number, alpha and beta, as the compiled code takes them."""
     if isinstance(activation, str):
         name, given = activation, {}
     elif isinstance(activation, tuple):
         name, given = activation[0], dict(activation[1])
     else:
         name, given = activation.name, dict(activation.parameters)
-    if name not in _DEFAULTS:
-        raise InputError(message(owner, parameter, f"one of {', '.join(_DEFAULTS)}", repr(name)))
-    unknown = given.keys() - _DEFAULTS[name].keys()
-    if unknown:
-        raise InputError(message(owner, parameter, f"{name} with {', '.join(_DEFAULTS[name]) or 'no parameters'}",
-                                 ", ".join(sorted(unknown))))
-    return name, {**_DEFAULTS[name], **given}
+    if name not in ACTIVATIONS:
+        raise InputError(message(owner, parameter, f"one of {', '.join(ACTIVATIONS)}", repr(name)))
+    known = ACTIVATIONS[name]
+    if unknown := sorted(given.keys() - known.keys()):
+        raise InputError(message(owner, parameter, f"{name} with {', '.join(known) or 'no parameters'}",
+                                 ", ".join(unknown)))
+    values = {**known, **given}
+    return np.array([_NUMBERS[name], values.get("alpha", 0.0), values.get("beta", 0.0)], np.float32)
 
 
 def activate(activation: Named, x: np.ndarray, out: np.ndarray | None = None, **parameters: float) -> np.ndarray:
     """An activation, elementwise; what it gives for a number does not depend on where the number stands.
 
+    Parameters: ``activation``: a name of `ACTIVATIONS`, with ``parameters`` where it takes them, or an object with
+    ``name`` and ``parameters``; ``x``: any shape, taken as float32; ``out``: a float32 array of that shape to write to.
+
     >>> activate("hard_sigmoid", np.array([-4, 0, 1.5], np.float32)).tolist()
     [0.0, 0.5, 0.75]
     """
-    name, given = _named((activation, parameters) if isinstance(activation, str) else activation, "activate",
-                         "activation")
-    with np.errstate(over="ignore", invalid="ignore"):
-        y = _PLAIN[name](np.asarray(x, np.float32).astype(np.float64), **given).astype(np.float32)
-    if out is None:
-        return y
-    out[...] = y
-    return out
+    act = _act((activation, parameters) if isinstance(activation, str) else activation, "activate", "activation")
+    x = np.ascontiguousarray(x, np.float32).reshape(np.shape(x))
+    y = _writable(out, x.shape, "activate")
+    _native.activate(level(), act, x.reshape(-1), y.reshape(-1))
+    return y
 
 
 def softmax(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Softmax over the last axis.
+    """Softmax over the last axis; each row by itself.
 
     >>> softmax(np.zeros((1, 4), np.float32)).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
     """
     x = np.ascontiguousarray(x, np.float32)
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    y: np.ndarray = np.divide(e, e.sum(axis=-1, keepdims=True), out=out)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise InputError(message("softmax", "x", "of at least one number along the last axis", f"shape {x.shape}"))
+    y = _writable(out, x.shape, "softmax")
+    _native.softmax(level(), x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
     return y
 
 
-# ---- products ------------------------------------------------------------------------------------
+def _writable(out: np.ndarray | None, shape: tuple[int, ...], owner: str) -> np.ndarray:
+    if out is None:
+        return np.empty(shape, np.float32)
+    if out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+        raise InputError(message(owner, "out", f"a writable contiguous float32 array of shape {shape}",
+                                 f"{out.dtype} of shape {out.shape}"))
+    return out
 
-def _rounded(weights: np.ndarray, precision: str) -> np.ndarray:
-    """Weights as the precision stores them, in float32."""
-    if precision == "bfloat16":
-        bits = weights.view(np.uint32).astype(np.uint64)
-        kept: np.ndarray = (((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) << 16).astype(np.uint32)
-        return kept.view(np.float32)
-    if precision == "int8":
-        scale = np.abs(weights).max(axis=1, keepdims=True) / 127
-        scale[scale == 0] = 1
-        return (np.rint(weights / scale) * scale).astype(np.float32)
-    return weights
+
+# ---- what is given --------------------------------------------------------------------------------------------------
 
 
 def _weights(value: Any, owner: str, name: str, rows: int | None = None, columns: int | None = None) -> np.ndarray:
@@ -124,23 +114,58 @@ def _weights(value: Any, owner: str, name: str, rows: int | None = None, columns
     return w
 
 
-def _bias(value: Any, owner: str, name: str, rows: int) -> np.ndarray:
+def _bias(value: Any, owner: str, name: str, rows: int) -> np.ndarray | None:
     if value is None:
-        return np.zeros(rows, np.float32)
+        return None
     b = np.ascontiguousarray(value, np.float32)
     if b.shape != (rows,):
         raise InputError(message(owner, name, f"of shape ({rows},)", f"shape {b.shape}"))
     return b
 
 
-def _precision(value: str, owner: str) -> str:
+def _precision(value: str, owner: str, *inputs: int) -> int:
     if value not in PRECISIONS:
         raise InputError(message(owner, "precision", f"one of {', '.join(PRECISIONS)}", repr(value)))
-    return value
+    if value == "int8" and max(inputs) > 130_000:  # 127 · 127 an input must fit 32 bits
+        raise InputError(message(owner, "precision", "float32 or bfloat16 for more than 130000 inputs", "int8"))
+    return PRECISIONS.index(value)
+
+
+def _floats(x: Any, shape: tuple[int | None, ...], names: str, owner: str, name: str = "x") -> np.ndarray:
+    found = np.asarray(x)
+    if found.dtype.kind not in "fiub":
+        raise InputError(message(owner, name, f"numbers of shape {names}", f"dtype {found.dtype}"))
+    if found.ndim != len(shape) or any(a is not None and a != b for a, b in zip(shape, found.shape, strict=True)):
+        raise InputError(message(owner, name, f"of shape {names}", f"shape {found.shape}"))
+    return np.ascontiguousarray(found, np.float32)
+
+
+def _ids(x: Any, dims: int, names: str, vocabulary: int, owner: str) -> np.ndarray:
+    found = np.asarray(x)
+    if found.dtype.kind not in "iu":
+        raise InputError(message(owner, "x", f"ids (integers) of shape {names}, as there is an embedding",
+                                 f"dtype {found.dtype}"))
+    if found.ndim != dims:
+        raise InputError(message(owner, "x", f"of shape {names}", f"shape {found.shape}"))
+    if found.size and (found.min() < 0 or found.max() >= vocabulary):
+        wrong = found[(found < 0) | (found >= vocabulary)].flat[0]
+        raise InputError(message(owner, "x", f"ids from 0 to {vocabulary - 1}", f"{wrong}"))
+    return np.ascontiguousarray(found, np.int64)
+
+
+def _threads(threads: int, owner: str) -> int:
+    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or not 1 <= threads <= 256:
+        raise InputError(message(owner, "threads", "an integer from 1 to 256", repr(threads)))
+    return int(threads)
+
+
+# ---- products -------------------------------------------------------------------------------------------------------
 
 
 class Linear:
     """x·Wᵀ + b with one order of summation an output, whatever the number of rows.
+
+    Parameters: ``weights`` (outputs, inputs); ``bias`` (outputs,) or None; ``precision``: how weights are stored.
 
     >>> Linear(np.array([[1, 2], [3, 4]], np.float32), np.ones(2, np.float32))(np.ones((1, 2), np.float32)).tolist()
     [[4.0, 8.0]]
@@ -149,80 +174,93 @@ class Linear:
     def __init__(self, weights: np.ndarray, bias: np.ndarray | None = None, precision: str = "float32") -> None:
         w = _weights(weights, "Linear", "weights")
         self.outputs, self.inputs = w.shape
-        self.precision = _precision(precision, "Linear")
-        self._w, self._b = _rounded(w, precision), _bias(bias, "Linear", "bias", self.outputs)
+        self.precision = precision
+        self._native = _native.Dense(level(), w, _bias(bias, "Linear", "bias", self.outputs),
+                                     _precision(precision, "Linear", self.inputs))
+        self._call = self._native.call
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed weights."""
+        return int(self._native.bytes)
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None, threads: int = 1) -> np.ndarray:
-        x = np.ascontiguousarray(x, np.float32)
-        if x.ndim != 2 or x.shape[1] != self.inputs:
-            raise InputError(message("Linear", "x", f"of shape (rows, {self.inputs})", f"shape {x.shape}"))
-        y = np.empty((x.shape[0], self.outputs), np.float32) if out is None else out
-        for i, row in enumerate(x):
-            np.add(np.add.reduce(self._w * row, axis=1), self._b, out=y[i])
+        """X (rows, inputs) -> (rows, outputs), written to ``out`` where given."""
+        y: np.ndarray | None = self._call(x, out, 1) if threads == 1 else None
+        return self._carefully(x, out, threads) if y is None else y
+
+    def _carefully(self, x: Any, out: np.ndarray | None, threads: int) -> np.ndarray:
+        x = _floats(x, (None, self.inputs), f"(rows, {self.inputs})", "Linear")
+        y = _writable(out, (x.shape[0], self.outputs), "Linear")
+        self._call(x, y, _threads(threads, "Linear"))
         return y
 
 
-# ---- cells ---------------------------------------------------------------------------------------
+# ---- cells ----------------------------------------------------------------------------------------------------------
+
 
 class _Cell:
-    """What the cells share: packing, sequences, masks."""
+    """What the cells share: checks, single steps, sequences."""
 
-    gates = 1
+    _KIND = 0
+    _GATES = 1
     states = 1
 
-    def __init__(self, owner: str, input_weights: Any, recurrent_weights: Any, bias: Any, precision: str,
-                 embedding: Any) -> None:
-        self._owner = owner
+    def __init__(self, input_weights: Any, recurrent_weights: Any, bias: Any, recurrent_bias: Any,
+                 acts: Sequence[Named], precision: str, embedding: Any, kind: int | None = None) -> None:
+        self._owner = owner = type(self).__name__
         r = _weights(recurrent_weights, owner, "recurrent_weights")
         self.units = r.shape[1]
-        r = _weights(r, owner, "recurrent_weights", self.gates * self.units, self.units)
-        w = _weights(input_weights, owner, "input_weights", self.gates * self.units)
+        rows = self._GATES * self.units
+        r = _weights(r, owner, "recurrent_weights", rows, self.units)
+        w = _weights(input_weights, owner, "input_weights", rows)
         self.inputs = w.shape[1]
-        self.precision = _precision(precision, owner)
-        self._input = Linear(w, _bias(bias, owner, "bias", self.gates * self.units), precision)
-        self._recurrent = Linear(r, None, precision)
-        self._table = None
+        self.precision = precision
+        number = _precision(precision, owner, self.inputs, self.units)
+        gate, candidate, output = (_act(a, owner, name) for a, name in
+                                   zip(acts, ("recurrent_activation", "activation", "output_activation"), strict=True))
+        self._native = _native.RecurrentCell(level(), self._KIND if kind is None else kind, w, r,
+                                             _bias(bias, owner, "bias", rows), recurrent_bias, gate, candidate, output,
+                                             number)
+        self.vocabulary = 0
+        self._embedding: np.ndarray | None = None  # only where its table would be too large
         if embedding is not None:
-            self._table = self._input(_weights(embedding, owner, "embedding", None, self.inputs))
+            table = _weights(embedding, owner, "embedding", None, self.inputs)
+            self.vocabulary = table.shape[0]
+            if self.vocabulary * rows * 4 <= TABLE_BYTES:
+                self._native.embed(table)
+            else:
+                self._embedding = table
+        self._step = self._native.step
 
-    def _project(self, x: np.ndarray, name: str = "x") -> np.ndarray:
-        """Input part of the gates for x (…, inputs), or ids (…)."""
-        if self._table is None:
-            if x.shape[-1] != self.inputs:
-                raise InputError(message(self._owner, name, f"of {self.inputs} features", f"shape {x.shape}"))
-            return self._input(x.reshape(-1, self.inputs)).reshape(*x.shape[:-1], -1)
-        if x.dtype.kind not in "iu":
-            raise InputError(message(self._owner, name, "ids (integers), as it was made with an embedding", x.dtype))
-        bad = (x < 0) | (x >= self._table.shape[0])
-        if bad.any():
-            raise InputError(message(self._owner, name, f"ids from 0 to {self._table.shape[0] - 1}",
-                                     f"{x[bad].flat[0]}"))
-        rows: np.ndarray = self._table[x]
-        return rows
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed weights and of the table of an embedding."""
+        return int(self._native.bytes)
 
-    def _state(self, state: Any, batch: int) -> State:
-        if state is None:
-            return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.states))
-        now: State = tuple(np.ascontiguousarray(s, np.float32) for s in state)
-        if len(now) != self.states or any(s.shape != (batch, self.units) for s in now):
-            raise InputError(message(self._owner, "state", f"{self.states} arrays of shape ({batch}, {self.units})",
-                                     f"shapes {[s.shape for s in now]}"))
-        return now
+    def zeros(self, batch: int) -> State:
+        """A state of zeros: arrays (batch, units)."""
+        return tuple(np.zeros((batch, self.units), np.float32) for _ in range(self.states))
 
-    def _next(self, z: np.ndarray, state: State) -> State:
-        raise NotImplementedError
+    def step(self, x: np.ndarray, state: State | None = None, out: State | None = None) -> tuple[np.ndarray, State]:
+        """One step: x (batch, inputs) or ids (batch,) -> (y, state), y (batch, units) being the state's first array.
 
-    def step(self, x: np.ndarray, state: Any = None, out: State | None = None) -> tuple[np.ndarray, State]:
-        """One step: x (batch, inputs) or ids (batch,) -> (y, state); ``out`` takes the new state (may be ``state``)."""
-        x = np.asarray(x) if self._table is not None else np.ascontiguousarray(x, np.float32)
-        new = self._next(self._project(x), self._state(state, x.shape[0]))
-        if out is not None:
-            for o, s in zip(out, new, strict=True):
-                o[...] = s
-            new = out
-        return new[0], new
+        ``state``: a tuple of arrays (batch, units), None for zeros; it is not changed. ``out``: a tuple of such arrays
+        to write the new state to; they may be those of ``state``.
+        """
+        found: tuple[np.ndarray, State] | None = self._step(x, state, out)
+        return self._step_carefully(x, state, out) if found is None else found
 
-    def sequence(self, x: np.ndarray, state: Any = None, *, lengths: Any = None, mask: Any = None,
+    def _step_carefully(self, x: Any, state: Any, out: Any) -> tuple[np.ndarray, State]:
+        x = self._input(x, 1)
+        now = self._state(state, x.shape[0])
+        into = None if out is None else tuple(_writable(o, now[0].shape, self._owner) for o in out)
+        if into is not None and len(into) != self.states:
+            raise InputError(message(self._owner, "out", f"{self.states} arrays", f"{len(into)}"))
+        found: tuple[np.ndarray, State] = self._step(x, now, into)
+        return found
+
+    def sequence(self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, mask: Any = None,
                  zero_masked: bool = False, reverse: bool = False, threads: int = 1,
                  out: np.ndarray | None = None) -> tuple[np.ndarray, State]:
         """A sequence: x (batch, time, inputs) or ids (batch, time) -> y (batch, time, units), state at the end.
@@ -230,115 +268,122 @@ class _Cell:
         ``lengths`` (batch,): y is zero from there on, the state is that at the row's end, and ``reverse`` starts there.
         ``mask`` (batch, time): a step whose mask is False keeps the state and repeats the output before it (in order of
         processing; zeros before the first), or gives zeros with ``zero_masked``. ``reverse`` runs from the end; y stays
-        in order of time. A row without steps keeps its state.
+        in order of time. A row without steps keeps its state. ``threads``: rows are shared between them; large cells
+        share the units of few rows.
         """
-        return self._run(x, state, lengths, mask, zero_masked, reverse, threads, out, True)
+        x = self._input(x, 2)
+        y = _writable(out, (*x.shape[:2], self.units), self._owner)
+        return y, self._run(x, state, y, None, lengths, mask, zero_masked, reverse, threads)
 
-    def last(self, x: np.ndarray, state: Any = None, *, lengths: Any = None, mask: Any = None, reverse: bool = False,
-             threads: int = 1) -> tuple[np.ndarray, State]:
+    def last(self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, mask: Any = None,
+             reverse: bool = False, threads: int = 1) -> tuple[np.ndarray, State]:
         """As `sequence`, but y (batch, units) is the output of the last step taken; zeros where there was none."""
-        return self._run(x, state, lengths, mask, False, reverse, threads, None, False)
+        x = self._input(x, 2)
+        if lengths is None and mask is None and x.shape[1]:
+            new = self._run(x, state, None, None, None, None, False, reverse, threads)
+            return new[0], new
+        y = np.empty((x.shape[0], self.units), np.float32)
+        return y, self._run(x, state, None, y, lengths, mask, False, reverse, threads)
 
-    def _run(self, x: Any, state: Any, lengths: Any, mask: Any, zero_masked: bool, reverse: bool, threads: int,
-             out: Any, every: bool) -> tuple[np.ndarray, State]:
-        x = np.asarray(x) if self._table is not None else np.ascontiguousarray(x, np.float32)
-        if x.ndim != (3 if self._table is None else 2):
-            wanted = f"(batch, time, {self.inputs})" if self._table is None else "(batch, time)"
-            raise InputError(message(self._owner, "x", f"of shape {wanted}", f"shape {x.shape}"))
+    def _run(self, x: np.ndarray, state: Any, y: np.ndarray | None, last: np.ndarray | None, lengths: Any, mask: Any,
+             zero_masked: bool, reverse: bool, threads: int) -> State:
         batch, time = x.shape[:2]
-        valid = np.ones((batch, time), bool)
-        inside = valid
         if lengths is not None:
             lengths = np.asarray(lengths)
-            if lengths.shape != (batch,) or np.any((lengths < 0) | (lengths > time)):
+            if lengths.shape != (batch,) or lengths.dtype.kind not in "iu" or np.any((lengths < 0) | (lengths > time)):
                 raise InputError(message(self._owner, "lengths", f"{batch} integers from 0 to {time}", repr(lengths)))
-            inside = np.arange(time) < lengths[:, None]
+            lengths = np.ascontiguousarray(lengths, np.int64)
         if mask is not None:
-            valid = np.asarray(mask, bool)
-            if valid.shape != (batch, time):
-                raise InputError(message(self._owner, "mask", f"of shape ({batch}, {time})", f"shape {valid.shape}"))
-        z = self._project(x)
-        now = self._state(state, batch)
-        y = np.zeros((batch, self.units), np.float32)
-        if every and out is None:
-            out = np.empty((batch, time, self.units), np.float32)
-        for t in range(time)[:: -1 if reverse else 1]:
-            live = (valid & inside)[:, t, None]
-            now = tuple(np.where(live, new, old) for new, old in zip(self._next(z[:, t], now), now, strict=True))
-            y = np.where(live, now[0], y)
-            if every:
-                out[:, t] = np.where(inside[:, t, None] & (live if zero_masked else True), y, 0)
-        return (out if every else y), now
+            mask = np.ascontiguousarray(mask, bool)
+            if mask.shape != (batch, time):
+                raise InputError(message(self._owner, "mask", f"of shape ({batch}, {time})", f"shape {mask.shape}"))
+        given = self._state(state, batch)
+        new: State = given if state is None else tuple(s.copy() for s in given)
+        ids = x.ndim == 2
+        self._native.run(None if ids else x, x if ids else None, batch, time, new[0], new[1] if len(new) > 1 else None,
+                         y, last, lengths, mask, bool(zero_masked), bool(reverse), _threads(threads, self._owner))
+        return new
+
+    def _input(self, x: Any, dims: int) -> np.ndarray:
+        """X of `dims` dimensions before the features, checked: floats, or ids where there is a table of them."""
+        axes = "(batch, time" if dims == 2 else "(batch"
+        if not self.vocabulary:
+            return _floats(x, (None,) * dims + (self.inputs,), f"{axes}, {self.inputs})", self._owner)
+        ids = _ids(x, dims, axes + (")" if dims == 2 else ",)"), self.vocabulary, self._owner)
+        return ids if self._embedding is None else self._embedding[ids]
+
+    def _state(self, state: Any, batch: int) -> State:
+        if state is None:
+            return self.zeros(batch)
+        now: State = tuple(np.ascontiguousarray(s, np.float32) for s in state)
+        if len(now) != self.states or any(s.shape != (batch, self.units) for s in now):
+            raise InputError(message(self._owner, "state", f"{self.states} arrays of shape ({batch}, {self.units})",
+                                     f"shapes {', '.join(str(s.shape) for s in now)}"))
+        return now
 
 
 class LSTMKernel(_Cell):
-    """LSTM: gates i f c o; c = f·c + i·g(c̃), h = o·output_activation(c). State (h, c)."""
+    """LSTM: gates i f c o; c = f·c + i·c̃, h = o·output_activation(c). State (h, c).
 
-    gates, states = 4, 2
+    Parameters: ``input_weights`` (4n, m), ``recurrent_weights`` (4n, n), ``bias`` (4n,) or None; activations by name,
+    ``output_activation`` None for ``activation``; ``precision``; ``embedding`` (V, m): inputs are ids then.
+
+    >>> kernel = LSTMKernel(np.ones((4, 1), np.float32), np.ones((4, 1), np.float32))
+    >>> y, (h, c) = kernel.step(np.zeros((1, 1), np.float32), kernel.zeros(1))
+    >>> y.shape, float(y[0, 0])
+    ((1, 1), 0.0)
+    """
+
+    _KIND, _GATES, states = 0, 4, 2
 
     def __init__(self, input_weights: Any, recurrent_weights: Any, bias: Any = None,
                  recurrent_activation: Named = "sigmoid", activation: Named = "tanh",
                  output_activation: Named | None = None, precision: str = "float32", embedding: Any = None) -> None:
-        super().__init__("LSTMKernel", input_weights, recurrent_weights, bias, precision, embedding)
-        self._f = _named(recurrent_activation, "LSTMKernel", "recurrent_activation")
-        self._g = _named(activation, "LSTMKernel", "activation")
-        self._h = self._g if output_activation is None else _named(output_activation, "LSTMKernel",
-                                                                    "output_activation")
-
-    def _next(self, z: np.ndarray, state: State) -> State:
-        h, c = state
-        i, f, g, o = np.split(z + self._recurrent(h), 4, axis=-1)
-        c = activate(self._f, f) * c + activate(self._f, i) * activate(self._g, g)
-        return activate(self._f, o) * activate(self._h, c), c
+        output = activation if output_activation is None else output_activation
+        super().__init__(input_weights, recurrent_weights, bias, None, (recurrent_activation, activation, output),
+                         precision, embedding)
 
 
 class GRUKernel(_Cell):
-    """GRU: gates z r h; h = z·h + (1 − z)·h̃, the reset applied before or after the product. State (h,)."""
+    """GRU: gates z r h; h = z·h + (1 − z)·h̃, the reset applied before or after the product. State (h,).
 
-    gates, states = 3, 1
+    Parameters as for `LSTMKernel`, with 3n rows; ``recurrent_bias`` (3n,) with ``reset_after`` only.
+    """
+
+    _KIND, _GATES, states = 2, 3, 1
 
     def __init__(self, input_weights: Any, recurrent_weights: Any, bias: Any = None, recurrent_bias: Any = None,
                  reset_after: bool = False, recurrent_activation: Named = "sigmoid", activation: Named = "tanh",
                  precision: str = "float32", embedding: Any = None) -> None:
-        super().__init__("GRUKernel", input_weights, recurrent_weights, bias, precision, embedding)
-        if recurrent_bias is not None and not reset_after:
-            raise InputError(message("GRUKernel", "recurrent_bias", "None where the reset is applied before", "given"))
         self.reset_after = reset_after
-        r = _weights(recurrent_weights, "GRUKernel", "recurrent_weights")
-        n = self.units
-        self._gates = Linear(r[: 2 * n], None, precision)
-        self._candidate = Linear(r[2 * n :], None, precision)
-        self._b = _bias(recurrent_bias, "GRUKernel", "recurrent_bias", 3 * n)
-        self._f = _named(recurrent_activation, "GRUKernel", "recurrent_activation")
-        self._g = _named(activation, "GRUKernel", "activation")
-
-    def _next(self, z: np.ndarray, state: State) -> State:
-        (h,), n = state, self.units
-        gates = activate(self._f, z[:, : 2 * n] + self._b[: 2 * n] + self._gates(h))
-        u, r = gates[:, :n], gates[:, n:]
-        inner = r * (self._candidate(h) + self._b[2 * n :]) if self.reset_after else self._candidate(r * h)
-        new = activate(self._g, z[:, 2 * n :] + inner)
-        return (u * h + (1 - u) * new,)
+        if recurrent_bias is not None:
+            if not reset_after:
+                raise InputError(message("GRUKernel", "recurrent_bias", "None where the reset is applied before",
+                                         "given"))
+            n = np.shape(recurrent_weights)[-1]
+            recurrent_bias = _bias(recurrent_bias, "GRUKernel", "recurrent_bias", 3 * n)
+            bias = _bias(np.zeros(3 * n) if bias is None else bias, "GRUKernel", "bias", 3 * n)
+            # Update and reset gate add both biases; the candidate's stands apart, with its product.
+            gates = bias[: 2 * n].astype(np.float64) + recurrent_bias[: 2 * n]
+            bias = np.concatenate([gates.astype(np.float32), bias[2 * n :]])
+        super().__init__(input_weights, recurrent_weights, bias, recurrent_bias,
+                         (recurrent_activation, activation, activation), precision, embedding, 1 if reset_after else 2)
 
 
 class RNNKernel(_Cell):
-    """SimpleRNN: h = activation(x·Wᵀ + h·Rᵀ + b). State (h,)."""
+    """SimpleRNN: h = activation(x·Wᵀ + h·Rᵀ + b). State (h,). Parameters as for `LSTMKernel`, with n rows."""
 
-    gates, states = 1, 1
+    _KIND, _GATES, states = 3, 1, 1
 
     def __init__(self, input_weights: Any, recurrent_weights: Any, bias: Any = None, activation: Named = "tanh",
                  precision: str = "float32", embedding: Any = None) -> None:
-        super().__init__("RNNKernel", input_weights, recurrent_weights, bias, precision, embedding)
-        self._g = _named(activation, "RNNKernel", "activation")
-
-    def _next(self, z: np.ndarray, state: State) -> State:
-        return (activate(self._g, z + self._recurrent(state[0])),)
+        super().__init__(input_weights, recurrent_weights, bias, None, (activation,) * 3, precision, embedding)
 
 
-# What a layer may have and no kernel computes: the value that means absent, and its name for people.
-_LACKING: Mapping[str, tuple[Any, str]] = {
-    "peephole": (None, "peephole"), "projection": (None, "projection"), "coupled": (False, "coupled gates"),
-    "clip": (None, "clip"), "layer_norm": (None, "layer normalization"),
+# What a layer may have and no kernel computes: the values that mean absent, and its name for people.
+_LACKING = {
+    "peephole": "peephole", "projection": "projection", "coupled": "coupled gates", "clip": "clip",
+    "layer_norm": "layer normalization",
 }
 
 
@@ -347,14 +392,14 @@ def find(layer: Any, precision: str = "float32", embedding: np.ndarray | None = 
     kind = type(layer).__name__
     if kind not in ("LSTM", "GRU", "SimpleRNN"):
         return Found(None, f"no kernel for {kind}")
-    for field, (absent, name) in _LACKING.items():
-        value = getattr(layer, field, absent)
-        if value is not absent and value != absent:
+    for field, name in _LACKING.items():
+        value = getattr(layer, field, None)
+        if value is not None and value is not False:
             return Found(None, f"{name}: not in the compiled cell")
     for field in ("activation", "recurrent_activation", "output_activation"):
         value = getattr(layer, field, None)
         called = value if isinstance(value, str) or value is None else value.name
-        if called is not None and called not in _DEFAULTS:
+        if called is not None and called not in ACTIVATIONS:
             return Found(None, f"{field} {called}: not in the compiled cell")
     given = (layer.input_weights, layer.recurrent_weights, layer.bias)
     if kind == "LSTM":
@@ -366,34 +411,81 @@ def find(layer: Any, precision: str = "float32", embedding: np.ndarray | None = 
     return Found(RNNKernel(*given, layer.activation, precision, embedding), "")
 
 
-class Stepper:
-    """A stack of cells with its state kept between steps: `step` costs little more than the arithmetic."""
+# ---- steps ----------------------------------------------------------------------------------------------------------
 
-    def __init__(self, kernels: list[Any], batch: int = 1) -> None:
-        self._kernels, self.batch = list(kernels), batch
-        self.reset()
+
+class Stepper:
+    """Cells one after another with their state kept between steps; `step` costs little more than the arithmetic.
+
+    Parameters: ``kernels``: the first takes the input, each further one the output of the one before; ``batch``: rows;
+    ``head``: a `Linear` after the last cell; ``activation``: of the output, ``"softmax"`` or a name of `ACTIVATIONS`.
+
+    >>> kernel = RNNKernel(np.ones((2, 1), np.float32), np.eye(2, dtype=np.float32))
+    >>> stepper = Stepper([kernel])
+    >>> stepper.step(np.zeros((1, 1), np.float32)).tolist()
+    [[0.0, 0.0]]
+    """
+
+    def __init__(self, kernels: Sequence[Any], batch: int = 1, head: Linear | None = None,
+                 activation: Named = "linear") -> None:
+        self.kernels, self.batch = list(kernels), int(batch)
+        if not self.kernels or self.batch < 1:
+            raise InputError(message("Stepper", "kernels", "one at least, and a batch of at least 1",
+                                     f"{len(self.kernels)} and batch {batch}"))
+        width = self.kernels[0].units
+        for k in self.kernels[1:]:
+            if k.vocabulary or k.inputs != width:
+                raise InputError(message("Stepper", "kernels", f"such that each takes the {width} outputs of the one "
+                                         "before", f"{'ids' if k.vocabulary else k.inputs}"))
+            width = k.units
+        if head is not None and head.inputs != width:
+            raise InputError(message("Stepper", "head", f"of {width} inputs", f"{head.inputs}"))
+        self._states: list[State] = [k.zeros(self.batch) for k in self.kernels]
+        self._outputs = width if head is None else head.outputs
+        soft = activation == "softmax"
+        act = _act("linear" if soft else activation, "Stepper", "activation")
+        self._native = _native.Stepper(level(), [k._native for k in self.kernels], [s[0] for s in self._states],
+                                       [s[1] if len(s) > 1 else None for s in self._states],
+                                       None if head is None else head._native, soft, act, self.batch)
+        self._step = self._native.step
 
     def reset(self) -> None:
-        """Zero state."""
-        self._states = [tuple(np.zeros((self.batch, k.units), np.float32) for _ in range(k.states))
-                        for k in self._kernels]
+        """Begin anew: the state is zero."""
+        for state in self._states:
+            for s in state:
+                s[...] = 0
 
     @property
     def state(self) -> list[State]:
-        """The state of each cell: a copy; assign to set it."""
+        """The state of each cell, a copy; assign to set it."""
         return [tuple(s.copy() for s in state) for state in self._states]
 
     @state.setter
-    def state(self, value: list[State]) -> None:
-        self._states = [tuple(s.copy() for s in k._state(state, self.batch))
-                        for k, state in zip(self._kernels, value, strict=True)]
+    def state(self, value: Sequence[State]) -> None:
+        if len(value) != len(self.kernels):
+            raise InputError(message("Stepper", "state", f"of {len(self.kernels)} cells", f"{len(value)}"))
+        checked = [k._state(state, self.batch) for k, state in zip(self.kernels, value, strict=True)]
+        for mine, theirs in zip(self._states, checked, strict=True):
+            for a, b in zip(mine, theirs, strict=True):
+                a[...] = b
 
-    def step(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Take x (batch, inputs) or ids (batch,), give y (batch, units) of the last cell."""
-        y = x
-        for i, kernel in enumerate(self._kernels):
-            y, self._states[i] = kernel.step(y, self._states[i])
-        if out is None:
-            return y.copy()
-        out[...] = y
-        return out
+    def step(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """X (batch, inputs), or ids (batch,) (a plain integer where batch is 1) -> y (batch, outputs).
+
+        Raises `InputError` for NaN or infinity in x.
+        """
+        y: np.ndarray | None = self._step(x, out)
+        return self._carefully(x, out) if y is None else y
+
+    def _carefully(self, x: Any, out: np.ndarray | None) -> np.ndarray:
+        first = self.kernels[0]
+        if first.vocabulary and np.ndim(x) == 0:
+            x = np.full(self.batch, x)
+        x = first._input(x, 1)
+        if x.shape[0] != self.batch:
+            raise InputError(message("Stepper", "x", f"of batch {self.batch}", f"{x.shape[0]}"))
+        if x.dtype == np.float32 and not np.isfinite(x).all():
+            raise InputError(message("Stepper", "x", "finite", "NaN or infinity"))
+        y = _writable(out, (self.batch, self._outputs), "Stepper")
+        self._step(x, y)
+        return y

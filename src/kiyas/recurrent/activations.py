@@ -107,7 +107,7 @@ _ALIASES = {
     "scaledtanh": "scaled_tanh", "thresholdedrelu": "thresholded_relu", "logsigmoid": "log_sigmoid",
 }
 # Elementwise through the compiled code; the rest is put together from these.
-_COMPILED = frozenset(kernels._DEFAULTS)
+_COMPILED = frozenset(kernels.ACTIVATIONS)
 NAMES = tuple(_FORMULAS)
 
 

@@ -1,0 +1,651 @@
+// What does not depend on the instruction level: packing, which rows take which step, threads, copies.
+#include "recurrent.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <new>
+#include <numeric>
+#include <thread>
+
+#include "parallel.h"
+
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
+namespace kiyas {
+namespace {
+
+constexpr int64_t kLine = 64;
+constexpr int64_t kNone = -1;
+// Rows that a hoisted product takes together: enough to read the weights seldom, few enough to stay in the cache.
+constexpr int64_t kTogether = 96;
+// Rows of one step from which on the product with x is not hoisted: the step alone uses each weight often enough.
+constexpr int64_t kManyRows = 48;
+// Bytes of recurrent weights from which on two threads share a step's units in place of rows or not at all.
+constexpr int64_t kShareUnits = 600'000;
+constexpr int64_t kFewRows = 6;
+
+int64_t up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
+
+// Memory of the calling thread that stays for the next call, handed out in lines.
+class Arena {
+ public:
+  explicit Arena(int64_t bytes) {
+    thread_local Aligned kept;
+    if (kept.bytes() < bytes) kept = Aligned(bytes);
+    at_ = kept.as<char>();
+  }
+  template <class T>
+  T* take(int64_t count) {
+    T* out = reinterpret_cast<T*>(at_);
+    at_ += up(count * static_cast<int64_t>(sizeof(T)), kLine);
+    return out;
+  }
+
+ private:
+  char* at_;
+};
+
+// Threads that wait for each other after every step: shortly by asking, then by giving way.
+class Barrier {
+ public:
+  explicit Barrier(int size) : size_(size) {}
+  void wait() {
+    if (size_ == 1) return;
+    const int64_t round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+      return;
+    }
+    for (int tries = 0; round_.load(std::memory_order_acquire) == round; ++tries) {
+      if (tries < 4000) {
+#if defined(__SSE__)
+        _mm_pause();
+#endif
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+  void only(int size) { size_ = size; }
+
+ private:
+  int size_;
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int64_t> round_{0};
+};
+
+uint16_t to_bfloat16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (x != x) return static_cast<uint16_t>((bits >> 16) | 64);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// Row of canonical weights of every packed output: gates side by side in a panel, a vector of units each.
+std::vector<int64_t> gate_rows(int64_t units, int64_t blocks, int lanes, int first, int gates) {
+  std::vector<int64_t> rows;
+  for (int64_t block = 0; block < blocks; ++block)
+    for (int g = first; g < first + gates; ++g)
+      for (int l = 0; l < lanes; ++l) {
+        const int64_t unit = block * lanes + l;
+        rows.push_back(unit < units ? g * units + unit : kNone);
+      }
+  return rows;
+}
+
+// Outputs in their own order, four vectors a panel.
+std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first = 0) {
+  std::vector<int64_t> rows(static_cast<size_t>(up(outputs, 4 * lanes)), kNone);
+  std::iota(rows.begin(), rows.begin() + outputs, first);
+  return rows;
+}
+
+Aligned pack_bias(const float* bias, const std::vector<int64_t>& rows) {
+  Aligned out(static_cast<int64_t>(rows.size() * sizeof(float)));
+  for (size_t i = 0; i < rows.size(); ++i) out.as<float>()[i] = bias && rows[i] >= 0 ? bias[rows[i]] : 0.0f;
+  return out;
+}
+
+}  // namespace
+
+// ---- the state of the processor, memory --------------------------------------------------------------------------------
+
+#if defined(__SSE__)
+Flush::Flush() : before_(_mm_getcsr()) { _mm_setcsr(static_cast<uint32_t>(before_) | 0x8040); }  // FTZ and DAZ
+Flush::~Flush() { _mm_setcsr(static_cast<uint32_t>(before_)); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+Flush::Flush() {
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before_));
+  __asm__ volatile("msr fpcr, %0" ::"r"(before_ | (uint64_t{1} << 24)));
+}
+Flush::~Flush() { __asm__ volatile("msr fpcr, %0" ::"r"(before_)); }
+#else
+Flush::Flush() : before_(0) {}
+Flush::~Flush() {}
+#endif
+
+Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
+  data_ = ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), std::align_val_t(kLine));
+  std::memset(data_, 0, static_cast<size_t>(bytes));
+}
+Aligned::~Aligned() {
+  if (data_) ::operator delete(data_, std::align_val_t(kLine));
+}
+
+// ---- packing ----------------------------------------------------------------------------------------------------------
+
+Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
+            int vectors, Precision precision) {
+  const int lanes = level.lanes;
+  const int64_t width = static_cast<int64_t>(vectors) * lanes, outputs = static_cast<int64_t>(rows.size());
+  const int together = precision == Precision::float32 ? 1 : precision == Precision::bfloat16 ? 2 : 4;
+  const int64_t groups = (inputs + together - 1) / together;
+  Packed out;
+  Product& p = out.product;
+  p.precision = precision, p.vectors = vectors, p.panels = outputs / width, p.inputs = inputs;
+  p.panel_bytes = groups * width * 4;  // a group of inputs is four bytes a lane in every precision
+  out.weights = Aligned(p.panels * p.panel_bytes);
+  if (precision == Precision::int8) {
+    out.scale = Aligned(outputs * static_cast<int64_t>(sizeof(float)));
+    out.shift = Aligned(outputs * static_cast<int64_t>(sizeof(int32_t)));
+  }
+  for (int64_t o = 0; o < outputs; ++o) {
+    if (rows[static_cast<size_t>(o)] < 0) continue;
+    const float* row = weights + rows[static_cast<size_t>(o)] * inputs;
+    char* base = out.weights.as<char>() + o / width * p.panel_bytes + o % width * 4;
+    double step = 0;
+    if (precision == Precision::int8) {
+      for (int64_t k = 0; k < inputs; ++k) step = std::max(step, std::fabs(static_cast<double>(row[k])));
+      step /= 127;
+      out.scale.as<float>()[o] = static_cast<float>(step);
+    }
+    int32_t sum = 0;
+    for (int64_t k = 0; k < inputs; ++k) {
+      char* at = base + k / together * width * 4;
+      if (precision == Precision::float32) {
+        std::memcpy(at, row + k, 4);
+      } else if (precision == Precision::bfloat16) {
+        const uint16_t code = to_bfloat16(row[k]);
+        std::memcpy(at + k % 2 * 2, &code, 2);
+      } else {
+        const auto code = static_cast<int8_t>(step > 0 ? std::lrint(row[k] / step) : 0);
+        std::memcpy(at + k % 4, &code, 1);
+        sum += code;
+      }
+    }
+    if (precision == Precision::int8)
+      out.shift.as<int32_t>()[o] = static_cast<int32_t>(0u - 32768u * static_cast<uint32_t>(sum));
+  }
+  p.weights = out.weights.as<void>();
+  p.scale = out.scale.as<float>();
+  p.shift = out.shift.as<int32_t>();
+  return out;
+}
+
+// ---- dense products ---------------------------------------------------------------------------------------------------
+
+Dense::Dense(const RecurrentLevel& level, const float* weights, const float* bias, int64_t outputs, int64_t inputs,
+             Precision precision)
+    : level_(level), outputs_(outputs) {
+  const auto rows = plain_rows(outputs, level.lanes);
+  packed_ = pack(level, weights, inputs, rows, 4, precision);
+  bias_ = pack_bias(bias, rows);
+}
+
+// Panels [from, to) of all rows.
+void Dense::part(const float* x, int64_t rows, float* out, int64_t from, int64_t to) const {
+  const Product& p = packed_.product;
+  const int64_t width = p.vectors * level_.lanes, whole = std::min(to, outputs_ / width);
+  const bool codes = p.precision == Precision::int8;
+  const int64_t bytes = up(row_bytes(p.inputs), kLine);
+  Arena arena((codes ? kTogether * bytes : 0) + kTogether * width * 4);
+  uint8_t* coded = arena.take<uint8_t>(codes ? kTogether * bytes : 0);
+  float* edge = arena.take<float>(kTogether * width);
+  const void* in[kTogether];
+  float* to_[kTogether];
+  for (int64_t r = 0; r < rows; r += kTogether) {
+    const int count = static_cast<int>(std::min(kTogether, rows - r));
+    for (int i = 0; i < count; ++i) {
+      in[i] = x + (r + i) * p.inputs;
+      to_[i] = out + (r + i) * outputs_;
+      if (codes) level_.quantize(x + (r + i) * p.inputs, p.inputs, coded + i * bytes), in[i] = coded + i * bytes;
+    }
+    level_.product(p, from, whole, bias_.as<float>(), in, count, to_);
+    if (whole == to) continue;
+    // The last panel reaches over the end of the row.
+    for (int i = 0; i < count; ++i) to_[i] = edge + i * width - whole * width;
+    level_.product(p, whole, to, bias_.as<float>(), in, count, to_);
+    for (int i = 0; i < count; ++i)
+      std::memcpy(out + (r + i) * outputs_ + whole * width, edge + i * width,
+                  sizeof(float) * static_cast<size_t>(outputs_ - whole * width));
+  }
+}
+
+void Dense::run(const float* x, int64_t rows, float* out, int threads) const {
+  const int64_t panels = packed_.product.panels, n = packed_.product.inputs;
+  if (rows >= 2 * kFewRows) {
+    const int64_t piece = std::max<int64_t>(kFewRows, up((rows + threads - 1) / threads, kFewRows));
+    parallel(rows, piece, threads, [&](int, int64_t from, int64_t to) {
+      const Flush flush;
+      part(x + from * n, to - from, out + from * outputs_, 0, panels);
+    });
+  } else {
+    const int64_t piece = (panels + threads - 1) / threads;
+    parallel(panels, piece, threads, [&](int, int64_t from, int64_t to) {
+      const Flush flush;
+      part(x, rows, out, from, to);
+    });
+  }
+}
+
+// ---- cells ------------------------------------------------------------------------------------------------------------
+
+RecurrentCell::RecurrentCell(const RecurrentLevel& level, Kind kind, const CellWeights& w, const Act (&acts)[3],
+                             Precision precision)
+    : level_(level) {
+  const int lanes = level.lanes;
+  Cell& c = cell_;
+  c.kind = kind, c.units = w.units;
+  c.padded = up(w.units, 4 * lanes);
+  c.blocks = up(w.units, lanes) / lanes;
+  c.gate = acts[0], c.candidate = acts[1], c.output = acts[2];
+  const int gates = kind == Kind::lstm ? 4 : 3;
+  const auto rows = kind == Kind::simple ? plain_rows(w.units, lanes) : gate_rows(w.units, c.blocks, lanes, 0, gates);
+  const int vectors = kind == Kind::simple ? 4 : gates;
+  input_ = pack(level, w.input, w.inputs, rows, vectors, precision);
+  bias_ = pack_bias(w.bias, rows);
+  if (kind == Kind::gru_before) {
+    recurrent_ = pack(level, w.recurrent, w.units, gate_rows(w.units, c.blocks, lanes, 0, 2), 2, precision);
+    second_ = pack(level, w.recurrent, w.units, plain_rows(w.units, lanes, 2 * w.units), 4, precision);
+  } else {
+    recurrent_ = pack(level, w.recurrent, w.units, rows, vectors, precision);
+  }
+  if (kind == Kind::gru_after) {
+    // Of the update and reset gates it is part of the bias already; the candidate's stands with its product.
+    recurrent_bias_ = pack_bias(w.recurrent_bias, gate_rows(w.units, c.blocks, lanes, 2, 1));
+  }
+  c.input = input_.product, c.recurrent = recurrent_.product, c.second = second_.product;
+  c.bias = bias_.as<float>(), c.recurrent_bias = recurrent_bias_.as<float>();
+  width_ = static_cast<int64_t>(rows.size());
+}
+
+int64_t RecurrentCell::bytes() const {
+  return input_.weights.bytes() + recurrent_.weights.bytes() + second_.weights.bytes() + table_.bytes();
+}
+
+void RecurrentCell::embed(const float* table, int64_t rows) {
+  const Flush flush;
+  table_ = Aligned(rows * width_ * 4);
+  vocabulary_ = rows;
+  const Product& p = cell_.input;
+  const bool codes = p.precision == Precision::int8;
+  const int64_t bytes = up(row_bytes(p.inputs), kLine);
+  Aligned coded(codes ? kTogether * bytes : 0);
+  const void* in[kTogether];
+  float* to[kTogether];
+  for (int64_t r = 0; r < rows; r += kTogether) {
+    const int count = static_cast<int>(std::min(kTogether, rows - r));
+    for (int i = 0; i < count; ++i) {
+      in[i] = table + (r + i) * p.inputs;
+      to[i] = table_.as<float>() + (r + i) * width_;
+      uint8_t* code = coded.as<uint8_t>() + i * bytes;
+      if (codes) level_.quantize(table + (r + i) * p.inputs, p.inputs, code), in[i] = code;
+    }
+    level_.product(p, 0, p.panels, cell_.bias, in, count, to);
+  }
+}
+
+// The rows of a call in the order in which they are worked on, with the times at which each takes a step.
+struct RecurrentCell::Plan {
+  const SequenceInput& input;
+  std::vector<int64_t> rows;   // longest first
+  std::vector<int64_t> steps;  // of rows[i]
+  std::vector<int64_t> times;  // (batch, time) in order of processing, where a mask leaves some out
+
+  explicit Plan(const SequenceInput& given) : input(given) {
+    const auto batch = static_cast<size_t>(given.batch);
+    rows.resize(batch);
+    std::iota(rows.begin(), rows.end(), 0);
+    std::vector<int64_t> count(batch, given.time);
+    if (given.lengths) std::copy(given.lengths, given.lengths + given.batch, count.begin());
+    if (given.mask) {
+      times.resize(static_cast<size_t>(given.batch * given.time));
+      for (int64_t b = 0; b < given.batch; ++b) {
+        const int64_t length = count[static_cast<size_t>(b)];
+        int64_t live = 0;
+        for (int64_t s = 0; s < length; ++s) {
+          const int64_t t = given.reverse ? length - 1 - s : s;
+          if (given.mask[b * given.time + t]) times[static_cast<size_t>(b * given.time + live++)] = t;
+        }
+        count[static_cast<size_t>(b)] = live;
+      }
+    }
+    if (given.lengths || given.mask)
+      std::stable_sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) {
+        return count[static_cast<size_t>(a)] > count[static_cast<size_t>(b)];
+      });
+    for (const int64_t r : rows) steps.push_back(count[static_cast<size_t>(r)]);
+  }
+
+  // When row `rows[i]` takes step s.
+  int64_t time(int64_t i, int64_t s) const {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    if (input.mask) return times[static_cast<size_t>(row * input.time + s)];
+    return input.reverse ? (input.lengths ? input.lengths[row] : input.time) - 1 - s : s;
+  }
+};
+
+// One thread's part of a call: some of the rows, or some of the units of all rows.
+class RecurrentCell::Worker {
+ public:
+  struct Shared {  // what threads that share units write for each other
+    float *state[2], *c, *z, *reset;
+  };
+
+  // Rows first, first + stride, … of the plan; panels [from, to) of every product of `parts`.
+  Worker(const RecurrentCell& owner, const Plan& plan, int64_t first, int64_t stride, int part, int parts,
+         Barrier& barrier)
+      : owner_(owner), cell_(owner.cell_), level_(owner.level_), plan_(plan), barrier_(barrier), part_(part), parts_(parts) {
+    for (auto i = first; i < static_cast<int64_t>(plan.rows.size()); i += stride) rows_.push_back(i);
+    count_ = static_cast<int64_t>(rows_.size());
+    codes_ = cell_.recurrent.precision == Precision::int8;
+    code_h_ = codes_ ? up(row_bytes(cell_.units), kLine) : 0;
+    code_x_ = codes_ ? up(row_bytes(cell_.input.inputs), kLine) : 0;
+    const bool hoist = !plan.input.ids && (count_ < kManyRows || cell_.kind == Kind::gru_before) &&
+                       (plan.input.time > 1 || cell_.kind == Kind::gru_before);
+    chunk_ = hoist ? std::max<int64_t>(1, std::min(plan.input.time, kTogether / std::max<int64_t>(1, count_))) : 0;
+    most_ = std::max<int64_t>(1, chunk_) * count_;
+  }
+
+  int64_t shared_bytes() const {
+    return 4 * count_ * cell_.padded * 4 + (chunk_ ? most_ * owner_.width_ * 4 : 0) + 5 * kLine;
+  }
+  int64_t own_bytes() const { return most_ * (code_x_ + 6 * 8) + count_ * code_h_ + 8 * kLine; }
+
+  Shared share(Arena& arena) const {
+    Shared s{};
+    for (float*& state : s.state) state = arena.take<float>(count_ * cell_.padded);
+    s.c = arena.take<float>(count_ * cell_.padded);
+    s.reset = arena.take<float>(count_ * cell_.padded);
+    s.z = arena.take<float>(chunk_ ? most_ * owner_.width_ : 0);
+    return s;
+  }
+  void own(Arena& arena) {
+    coded_x_ = arena.take<uint8_t>(most_ * code_x_);
+    coded_h_ = arena.take<uint8_t>(count_ * code_h_);
+    x_ = arena.take<const void*>(most_), h_ = arena.take<const void*>(most_);
+    z_ = arena.take<const float*>(most_), old_ = arena.take<const float*>(most_);
+    c_ = arena.take<float*>(most_), out_ = arena.take<float*>(most_);
+  }
+
+  void run(const Shared& shared, float* h, float* c, float* y) {
+    s_ = shared;
+    const int64_t n = cell_.units, padded = cell_.padded, time = plan_.input.time;
+    const auto [u0, u1] = units();
+    for (int64_t i = 0; i < count_; ++i) {
+      const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])];
+      place(s_.state[0] + i * padded, h + row * n, u0, u1);
+      if (c) place(s_.c + i * padded, c + row * n, u0, u1);
+      else std::memset(s_.c + i * padded + u0, 0, sizeof(float) * static_cast<size_t>(padded_end(u1) - u0));
+    }
+    for (int64_t i = 0; i < count_; ++i) c_[i] = s_.c + i * padded;
+    int64_t active = count_, now = 0;
+    for (int64_t s = 0; s < time; ++s, now ^= 1) {
+      int64_t live = active;
+      while (live > 0 && steps(live - 1) <= s) --live;
+      for (int64_t i = live; i < active; ++i) finish(i, s_.state[now], h, c);
+      active = live;
+      if (!active) break;
+      if (chunk_ && s % chunk_ == 0) hoist(s, active);
+      step(s, active, s_.state[now], s_.state[now ^ 1]);
+      if (y)
+        for (int64_t i = 0; i < active; ++i) {
+          const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])];
+          float* to = y + (row * time + when(i, s)) * n;
+          copy(to + u0, s_.state[now ^ 1] + i * padded + u0, u1 - u0);
+        }
+    }
+    for (int64_t i = 0; i < active; ++i) finish(i, s_.state[now], h, c);
+  }
+
+ private:
+  int64_t steps(int64_t i) const { return plan_.steps[static_cast<size_t>(rows_[static_cast<size_t>(i)])]; }
+  int64_t when(int64_t i, int64_t s) const { return plan_.time(rows_[static_cast<size_t>(i)], s); }
+
+  static void copy(float* to, const float* from, int64_t count) {
+    std::memcpy(to, from, sizeof(float) * static_cast<size_t>(count));
+  }
+  int64_t padded_end(int64_t u1) const { return u1 == cell_.units ? cell_.padded : u1; }
+  void place(float* to, const float* from, int64_t u0, int64_t u1) const {
+    copy(to + u0, from + u0, u1 - u0);
+    for (int64_t u = u1; u < padded_end(u1); ++u) to[u] = 0;
+  }
+  void finish(int64_t i, const float* state, float* h, float* c) const {
+    const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])], n = cell_.units;
+    const auto [u0, u1] = units();
+    copy(h + row * n + u0, state + i * cell_.padded + u0, u1 - u0);
+    if (c) copy(c + row * n + u0, s_.c + i * cell_.padded + u0, u1 - u0);
+  }
+
+  std::pair<int64_t, int64_t> panels(const Product& p) const {
+    return {p.panels * part_ / parts_, p.panels * (part_ + 1) / parts_};
+  }
+  // Units whose state this thread writes last.
+  std::pair<int64_t, int64_t> units() const {
+    const Product& p = cell_.kind == Kind::gru_before ? cell_.second : cell_.recurrent;
+    const int64_t wide = cell_.kind == Kind::gru_before || cell_.kind == Kind::simple ? 4 * level_.lanes : level_.lanes;
+    const auto [from, to] = panels(p);
+    return {std::min(cell_.units, from * wide), std::min(cell_.units, to * wide)};
+  }
+
+  const void* input(int64_t i, int64_t s, int64_t slot) const {
+    const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])], m = cell_.input.inputs;
+    const float* x = plan_.input.x + (row * plan_.input.time + when(i, s)) * m;
+    if (!codes_) return x;
+    level_.quantize(x, m, coded_x_ + slot * code_x_);
+    return coded_x_ + slot * code_x_;
+  }
+
+  // Input part of the gates for the steps from s on that fit a chunk.
+  void hoist(int64_t s, int64_t active) {
+    if (cell_.kind == Kind::gru_before) barrier_.wait();  // others may still read what is written here
+    int64_t filled = 0;
+    for (int64_t t = s; t < std::min(s + chunk_, plan_.input.time); ++t)
+      for (int64_t i = 0; i < active && steps(i) > t; ++i) {
+        x_[filled] = input(i, t, filled);
+        out_[filled] = s_.z + ((t - s) * count_ + i) * owner_.width_;
+        ++filled;
+      }
+    const auto [from, to] = panels(cell_.input);
+    level_.product(cell_.input, from, to, cell_.bias, x_, static_cast<int>(filled), out_);
+    if (cell_.kind == Kind::gru_before) barrier_.wait();  // the second part reads other threads' panels
+  }
+
+  void step(int64_t s, int64_t active, const float* before, float* after) {
+    barrier_.wait();  // the state before is whole
+    const int64_t padded = cell_.padded;
+    const bool given = chunk_ || plan_.input.ids;
+    for (int64_t i = 0; i < active; ++i) {
+      old_[i] = before + i * padded;
+      out_[i] = (cell_.kind == Kind::gru_before ? s_.reset : after) + i * padded;
+      if (plan_.input.ids) {
+        const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])];
+        z_[i] = owner_.table_.as<float>() + plan_.input.ids[row * plan_.input.time + when(i, s)] * owner_.width_;
+      } else if (chunk_) {
+        z_[i] = s_.z + (s % chunk_ * count_ + i) * owner_.width_;
+      } else {
+        x_[i] = input(i, s, i);
+      }
+    }
+    read(old_, active);
+    const bool backward = s % 2 != 0;
+    Step step{static_cast<int>(active), given ? z_ : nullptr, x_, h_, old_, c_,
+              out_, backward};
+    const auto [from, to] = panels(cell_.recurrent);
+    level_.cells(cell_, step, from, to);
+    if (cell_.kind != Kind::gru_before) return;
+    barrier_.wait();
+    read(out_, active);
+    for (int64_t i = 0; i < active; ++i) out_[i] = after + i * padded;
+    const auto [from2, to2] = panels(cell_.second);
+    level_.second(cell_, step, from2, to2);
+  }
+
+  // Rows of state as the recurrent product takes them.
+  void read(const float* const* rows, int64_t active) {
+    for (int64_t i = 0; i < active; ++i) {
+      h_[i] = rows[i];
+      if (!codes_) continue;
+      level_.quantize(rows[i], cell_.units, coded_h_ + i * code_h_);
+      h_[i] = coded_h_ + i * code_h_;
+    }
+  }
+
+  const RecurrentCell& owner_;
+  const Cell& cell_;
+  const RecurrentLevel& level_;
+  const Plan& plan_;
+  Barrier& barrier_;
+  const int part_, parts_;
+  std::vector<int64_t> rows_;
+  int64_t count_, chunk_, most_, code_h_, code_x_;
+  bool codes_;
+  Shared s_{};
+  uint8_t *coded_x_ = nullptr, *coded_h_ = nullptr;
+  const void **x_ = nullptr, **h_ = nullptr;
+  const float **z_ = nullptr, **old_ = nullptr;
+  float **c_ = nullptr, **out_ = nullptr;
+};
+
+void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y, float* last) const {
+  const int64_t n = cell_.units;
+  const Plan plan(input);
+  const int64_t recurrent = recurrent_.weights.bytes() + second_.weights.bytes();
+  const bool share = input.threads > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
+  const int parts = share ? input.threads : static_cast<int>(std::min<int64_t>(input.threads, input.batch));
+  Barrier barrier(share ? parts : 1);
+  std::vector<Worker> workers;
+  for (int t = 0; t < parts; ++t)
+    workers.emplace_back(*this, plan, share ? 0 : t, share ? 1 : parts, share ? t : 0, share ? parts : 1, barrier);
+  int64_t bytes = 0;
+  for (const Worker& w : workers) bytes += w.own_bytes() + w.shared_bytes();
+  Arena arena(bytes);
+  std::vector<Worker::Shared> shared;
+  for (Worker& w : workers) {
+    shared.push_back(share && !shared.empty() ? shared.front() : w.share(arena));
+    w.own(arena);
+  }
+  const auto work = [&](int t) {
+    const Flush flush;
+    workers[static_cast<size_t>(t)].run(shared[static_cast<size_t>(t)], h, c, y);
+  };
+  if (share) {
+    // All of them have to run: they wait for each other.
+    std::vector<std::thread> others;
+    std::atomic<int> go{0};
+    try {
+      for (int t = 1; t < parts; ++t)
+        others.emplace_back([&, t] {
+          while (go.load(std::memory_order_acquire) == 0) std::this_thread::yield();
+          if (go.load(std::memory_order_acquire) == 1) work(t);
+        });
+      go.store(1, std::memory_order_release);
+      work(0);
+    } catch (...) {
+      go.store(2, std::memory_order_release);  // no threads to be had: alone
+    }
+    for (auto& t : others) t.join();
+    if (go.load() == 2) {
+      SequenceInput alone = input;
+      alone.threads = 1;
+      return run(alone, h, c, y, last);
+    }
+  } else {
+    parallel(parts, 1, parts, [&](int, int64_t from, int64_t to) {
+      for (int64_t t = from; t < to; ++t) work(static_cast<int>(t));
+    });
+  }
+  if (last)
+    for (int64_t i = 0; i < input.batch; ++i) {
+      const int64_t row = plan.rows[static_cast<size_t>(i)];
+      if (plan.steps[static_cast<size_t>(i)]) std::memcpy(last + row * n, h + row * n, sizeof(float) * static_cast<size_t>(n));
+      else std::memset(last + row * n, 0, sizeof(float) * static_cast<size_t>(n));
+    }
+  if (!y || !(input.lengths || input.mask)) return;
+  // What was not computed: zeros past the end; at masked steps the output before them, or zeros.
+  for (int64_t b = 0; b < input.batch; ++b) {
+    const int64_t length = input.lengths ? input.lengths[b] : input.time;
+    float* row = y + b * input.time * n;
+    const float* before = nullptr;
+    for (int64_t s = 0; s < length; ++s) {
+      const int64_t t = input.reverse ? length - 1 - s : s;
+      if (!input.mask || input.mask[b * input.time + t]) before = row + t * n;
+      else if (before && !input.zero_masked) std::memcpy(row + t * n, before, sizeof(float) * static_cast<size_t>(n));
+      else std::memset(row + t * n, 0, sizeof(float) * static_cast<size_t>(n));
+    }
+    std::memset(row + length * n, 0, sizeof(float) * static_cast<size_t>((input.time - length) * n));
+  }
+}
+
+void RecurrentCell::step(const float* x, const int64_t* ids, int64_t batch, const float* h, const float* c,
+                         float* h_out, float* c_out) const {
+  const Flush flush;
+  const int64_t n = cell_.units, m = cell_.input.inputs, padded = cell_.padded;
+  const bool codes = cell_.recurrent.precision == Precision::int8, before = cell_.kind == Kind::gru_before;
+  const int64_t code_h = codes ? up(row_bytes(n), kLine) : 0, code_x = codes ? up(row_bytes(m), kLine) : 0;
+  constexpr int64_t most = 16;  // rows at a time, pointers of which fit the stack
+  const int64_t width = before && !ids ? width_ : 0;
+  Arena arena(most * (4 * padded * 4 + code_h + code_x + width * 4));
+  float* state = arena.take<float>(most * padded);
+  float* cells = arena.take<float>(most * padded);
+  float* after = arena.take<float>(most * padded);
+  float* reset = arena.take<float>(most * padded);
+  uint8_t* coded_h = arena.take<uint8_t>(most * code_h);
+  uint8_t* coded_x = arena.take<uint8_t>(most * code_x);
+  float* part = arena.take<float>(most * width);
+  const void *xs[most], *hs[most];
+  const float *zs[most], *old[most];
+  float *cs[most], *out[most], *parts[most];
+  const auto size = sizeof(float) * static_cast<size_t>(n);
+  for (int64_t r = 0; r < batch; r += most) {
+    const int64_t count = std::min(most, batch - r);
+    for (int64_t i = 0; i < count; ++i) {
+      old[i] = state + i * padded, cs[i] = cells + i * padded, out[i] = (before ? reset : after) + i * padded;
+      std::memcpy(state + i * padded, h + (r + i) * n, size);
+      if (c) std::memcpy(cells + i * padded, c + (r + i) * n, size);
+      hs[i] = old[i];
+      if (codes) level_.quantize(old[i], n, coded_h + i * code_h), hs[i] = coded_h + i * code_h;
+      if (ids) {
+        zs[i] = table_.as<float>() + ids[r + i] * width_;
+        continue;
+      }
+      xs[i] = x + (r + i) * m;
+      if (codes) level_.quantize(x + (r + i) * m, m, coded_x + i * code_x), xs[i] = coded_x + i * code_x;
+      parts[i] = part + i * width, zs[i] = parts[i];
+    }
+    if (width) level_.product(cell_.input, 0, cell_.input.panels, cell_.bias, xs, static_cast<int>(count), parts);
+    const Step step{static_cast<int>(count), ids || width ? zs : nullptr, xs, hs, old, cs, out, false};
+    level_.cells(cell_, step, 0, cell_.recurrent.panels);
+    if (before) {
+      for (int64_t i = 0; i < count; ++i) {
+        hs[i] = reset + i * padded, out[i] = after + i * padded;
+        if (codes) level_.quantize(reset + i * padded, n, coded_h + i * code_h), hs[i] = coded_h + i * code_h;
+      }
+      level_.second(cell_, step, 0, cell_.second.panels);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      std::memcpy(h_out + (r + i) * n, after + i * padded, size);
+      if (c) std::memcpy(c_out + (r + i) * n, cells + i * padded, size);
+    }
+  }
+}
+
+}  // namespace kiyas
