@@ -1,0 +1,300 @@
+"""The tokenizer and pad_sequences against Keras 2.15 (golden/text, with its maker), and what they refuse."""
+
+import contextlib
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiyas.errors import FileError, InputError, NotFittedError
+from kiyas.recurrent.sequences import pad_sequences
+from kiyas.recurrent.tokenizer import Tokenizer, lower_case
+from kiyas.recurrent.tokenizer_files import tokenizer_from_json
+
+GOLDEN = Path(__file__).parent / "golden" / "text"
+SHARED = Path(__file__).parents[2] / "shared" / "fixtures" / "lstm"
+MADE = json.loads((GOLDEN / "tokenizer.json").read_text(encoding="utf-8"))
+PADDED = json.loads((GOLDEN / "padding.json").read_text())
+CASES = [pytest.param(case, id=json.dumps(case["options"], ensure_ascii=False)) for case in MADE["cases"]]
+
+
+def unfolded(text):
+    """The configuration in a tokenizer's JSON, its inner JSON read too: the order of counts is no matter."""
+    config = json.loads(text)["config"]
+    return {k: json.loads(v) if isinstance(v, str) and v.startswith("{") else v for k, v in config.items()}
+
+
+# -- the tokenizer ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fitted_as_keras_does(case):
+    made = Tokenizer(**case["options"])
+    made.fit_on_texts(MADE["texts"][:6])
+    made.fit_on_texts(MADE["texts"][6:])
+    assert unfolded(made.to_json()) == unfolded(case["json"])
+    assert list(made.word_index.items()) == list(unfolded(case["json"])["word_index"].items())
+    assert made.texts_to_sequences(MADE["texts"] + MADE["asked"]) == case["sequences"]
+    assert made.texts_to_sequences([["The", "CAT"], ["zzz"]]) == case["lists"]
+    assert made.sequences_to_texts(case["some"]) == case["texts"]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_json_of_keras_is_read(case, wrapped, tmp_path):
+    text = json.dumps(case["json"]) if wrapped else case["json"]
+    (tmp_path / "t.json").write_text(text, encoding="utf-8")
+    for made in (tokenizer_from_json(text), Tokenizer.load(tmp_path / "t.json")):
+        assert made.texts_to_sequences(MADE["texts"] + MADE["asked"]) == case["sequences"]
+        assert made.sequences_to_texts(case["some"]) == case["texts"]
+        assert unfolded(made.to_json()) == unfolded(case["json"])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_pickles_of_keras_are_read_without_running_anything(protocol):
+    made = Tokenizer.load(GOLDEN / f"tokenizer_protocol{protocol}.pickle")
+    assert (made.num_words, made.oov_token, made.document_count) == (6, "<OOV>", len(MADE["texts"]))
+    again = Tokenizer(num_words=6, oov_token="<OOV>")
+    again.fit_on_texts(MADE["texts"])
+    assert unfolded(made.to_json()) == unfolded(again.to_json())
+
+
+@pytest.mark.parametrize("version", ["k2_13_1", "k2_15_0"])
+def test_the_fixture_of_keras(version):
+    path = SHARED / version / "tokenizer.json"
+    if not path.exists():
+        pytest.skip("the shared fixtures are not beside this checkout")
+    made = Tokenizer.load(path)
+    assert made.texts_to_sequences(["the bird sat, the cat ate"]) == [[2, 1, 4, 2, 3, 1]]
+
+
+def test_a_saved_tokenizer_is_the_same(tmp_path):
+    made = Tokenizer(num_words=9, oov_token="?", char_level=True, locale="tr")
+    made.fit_on_texts(["IĞDIR iline", "İzmir"])
+    made.save(tmp_path / "t.json")
+    back = Tokenizer.load(tmp_path / "t.json")
+    assert vars(back) == vars(made)
+
+
+def test_fitting_goes_on_after_loading():
+    whole = Tokenizer()
+    whole.fit_on_texts(MADE["texts"])
+    part = Tokenizer()
+    part.fit_on_texts(MADE["texts"][:3])
+    part = tokenizer_from_json(part.to_json())
+    part.fit_on_texts(MADE["texts"][3:])
+    assert part.word_index == whole.word_index
+    assert part.index_docs == whole.index_docs
+
+
+TURKISH = {"ISPARTA": "ısparta", "İZMİR": "izmir", "I\u0307ğne": "iğne", "ŞIK İĞNE": "şık iğne", "ilk Ilık": "ilk ılık"}
+
+
+@pytest.mark.parametrize("text", TURKISH)
+def test_small_letters_in_turkish(text):
+    assert lower_case(text, "tr") == TURKISH[text] == lower_case(text, "az")
+    assert lower_case(text) == text.lower()
+
+
+def test_the_locale_is_only_on_request():
+    plain, turkish = Tokenizer(), Tokenizer(locale="tr")
+    for made in (plain, turkish):
+        made.fit_on_texts(["IŞIK ışık İZMİR izmir"])
+    assert turkish.word_index == {"ışık": 1, "izmir": 2}
+    assert list(plain.word_index) == ["işik", "ışık", "i̇zmi̇r", "izmir"]
+    assert "locale" in turkish.get_config()
+    assert "locale" not in plain.get_config()
+    assert Tokenizer.load(GOLDEN / "tokenizer_protocol2.pickle", locale="tr").locale == "tr"
+
+
+def test_unknown_words_are_told():
+    made = Tokenizer(num_words=3)
+    made.fit_on_texts(["a a a b b c"])
+    assert made.unknown("c d a, c") == ["c", "d"]
+    assert made.texts_to_sequences(["c d a, c"]) == [[1]]
+
+
+def test_vocabularies():
+    made = Tokenizer.from_vocabulary({"a": 0, "b": 1}, char_level=True, oov_token="<?>")
+    assert made.texts_to_sequences(["abc"]) == [[0, 1, 2]]
+    assert made.index_word == {0: "a", 1: "b", 2: "<?>"}
+    assert (len(made), repr(made)) == (3, "<kiyas Tokenizer of 3 characters>")
+    assert made.join(["a", "b"]) == "ab"
+    assert Tokenizer().join(["a", "b"]) == "a b"
+
+
+def test_a_vocabulary_in_a_file_wants_its_options(tmp_path):
+    (tmp_path / "v.json").write_text('{"a": 1, "b": 2}')
+    (tmp_path / "v.pickle").write_bytes(pickle.dumps({"a": 1, "b": 2}))
+    for name in ("v.json", "v.pickle"):
+        with pytest.raises(InputError, match=r"is a vocabulary without options; say char_level= and lower= "):
+            Tokenizer.load(tmp_path / name)
+        assert Tokenizer.load(tmp_path / name, char_level=True, lower=False).texts_to_sequences(["ba"]) == [[2, 1]]
+
+
+@given(st.lists(st.text("aAbB .,!çÇıIİ", max_size=20), min_size=1, max_size=5), st.booleans(), st.booleans())
+def test_what_was_fitted_is_never_unknown(texts, char_level, lower):
+    made = Tokenizer(char_level=char_level, lower=lower)
+    made.fit_on_texts(texts)
+    if not made.word_index:
+        return
+    for text, numbers in zip(texts, made.texts_to_sequences(texts), strict=True):
+        assert [made.index_word[n] for n in numbers] == made.split_text(text)
+        assert made.unknown(text) == []
+
+
+# -- what it refuses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"num_words": 0}, r"Tokenizer: 'num_words' must be an integer of 1 or above, or None, got 0"),
+    ({"num_words": 2.5}, r"got 2\.5"),
+    ({"filters": None}, r"'filters' must be a text, got None"),
+    ({"split": ""}, r"'split' must be a text of one character or more, got ''; give char_level=True"),
+    ({"oov_token": 1}, r"'oov_token' must be a text or None, got 1"),
+    ({"locale": "de"}, r"'locale' must be 'tr', 'az' or None, got 'de'"),
+])
+def test_bad_options(options, words):
+    with pytest.raises(InputError, match=words):
+        Tokenizer(**options)
+
+
+@pytest.mark.parametrize(("texts", "words"), [
+    ("a text", r"Tokenizer.texts_to_sequences: 'texts' must be a list of texts, got str; put a single text in a list"),
+    (None, r"got NoneType"),
+    ([None], r"or of lists of words, got NoneType at number 0"),
+    (["a", 1.5], r"got float at number 1"),
+    ([["a", 1]], r"got list at number 0"),
+])
+def test_bad_texts(texts, words):
+    made = Tokenizer.from_vocabulary({"a": 1})
+    with pytest.raises(InputError, match=words):
+        made.texts_to_sequences(texts)
+    with pytest.raises(InputError, match=words.replace("texts_to_sequences", "fit_on_texts")):
+        made.fit_on_texts(texts)
+
+
+def test_an_unfitted_tokenizer_says_so():
+    for call in (lambda t: t.texts_to_sequences(["a"]), lambda t: t.sequences_to_texts([[1]])):
+        with pytest.raises(NotFittedError, match="call fit_on_texts first"):
+            call(Tokenizer(oov_token="?"))
+
+
+@pytest.mark.parametrize(("vocabulary", "words"), [
+    ({}, "got none"), ({"a": -1}, "got 'a': -1"), ({"a": True}, "got 'a': True"), ({1: 1}, "got 1: 1"),
+    ({"a": 1, "b": 1}, "a different number for each word, got 1 for 'a' and 'b'"),
+])
+def test_bad_vocabularies(vocabulary, words):
+    with pytest.raises(InputError, match=words):
+        Tokenizer.from_vocabulary(vocabulary)
+
+
+GOOD = json.loads(MADE["cases"][0]["json"])
+
+
+def changed(**config):
+    return json.dumps({"class_name": "Tokenizer", "config": {**GOOD["config"], **config}})
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "is not JSON"), ("[1]", "holds list, not a JSON object"), ('{"class_name": "Model"}', "is no tokenizer"),
+    ("[" * 10**5, "is not JSON"),
+    (changed(word_index="{"), "'word_index' is not JSON"), (changed(word_index='{"a": "b"}'), "must map to integers"),
+    (changed(index_word='{"a": "b"}'), "'index_word' must have integers as keys"),
+    (changed(index_word='{"1": "zzz"}'), "index_word has 'zzz' as number 1, word_index as None"),
+    (changed(num_words=-1), "'num_words' must be an integer of 1 or above"),
+    (changed(colour=1), "has options that no Tokenizer of Keras has: colour"),
+    (changed(word_counts="[1]"), r"'word_counts' must map to integers from 0, got \[1\]"),
+])
+def test_bad_json(text, words, tmp_path):
+    with pytest.raises(FileError, match=words):
+        tokenizer_from_json(text)
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(FileError, match=words) as error:
+        Tokenizer.load(tmp_path / "t.json")
+    assert "t.json" in str(error.value)
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("ran",)
+
+
+@pytest.mark.parametrize(("data", "words"), [
+    (pickle.dumps(Evil()), r"names builtins\.print, which is not allowed here; nothing was run"),
+    (pickle.dumps([1, 2]), r"holds a pickled list, not a Tokenizer"),
+    (pickle.dumps({"a": 1})[:-3], r"is no whole pickle"),
+    (b"", r"is no whole pickle"),
+    (b"ccopy_reg\n_reconstructor\n(cbuiltins\nint\nc__builtin__\nobject\nNtR.", r"not allowed"),
+    (b"\xff\xfe\x00nonsense", r"is no whole pickle"), (b'{"\xff"', "is not UTF-8 at byte 2, so no JSON"),
+])
+def test_bad_pickles(data, words, tmp_path, capsys):
+    (tmp_path / "t.pickle").write_bytes(data)
+    with pytest.raises(FileError, match=words):
+        Tokenizer.load(tmp_path / "t.pickle")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cut_or_altered_pickle_never_gets_through_with_another_error():
+    data = (GOLDEN / "tokenizer_protocol4.pickle").read_bytes()
+    rng = np.random.default_rng(0)
+    from kiyas.recurrent.tokenizer_files import _of_pickle
+    for _ in range(300):
+        broken = bytearray(data[:rng.integers(len(data))] if rng.random() < .3 else data)
+        for place in rng.integers(0, max(1, len(broken)), 2):
+            if broken:
+                broken[place] = rng.integers(256)
+        with contextlib.suppress(FileError, InputError):
+            _of_pickle(bytes(broken), "t", {})
+
+
+def test_a_file_that_is_not_there_and_options_that_a_file_has_itself(tmp_path):
+    with pytest.raises(FileError, match="there is no such file"):
+        Tokenizer.load(tmp_path / "none.json")
+    with pytest.raises(InputError, match="says itself what lower is; only locale= may be given with it"):
+        Tokenizer.load(GOLDEN / "tokenizer_protocol4.pickle", lower=True)
+    with pytest.raises(FileError, match="has an analyzer"):
+        tokenizer_from_json(changed(analyzer="f"))
+
+
+# -- pad_sequences ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", PADDED["cases"], ids=lambda case: json.dumps(case["options"]))
+def test_padded_as_keras_does(case):
+    padded = pad_sequences(PADDED["rows"], **case["options"])
+    assert padded.dtype == np.int32
+    assert padded.tolist() == case["padded"]
+
+
+def test_padded_steps_of_several_numbers():
+    padded = pad_sequences(PADDED["inner"], **PADDED["options"])
+    assert padded.dtype == np.float32
+    assert padded.tolist() == PADDED["inner_padded"]
+
+
+def test_padding_nothing():
+    assert pad_sequences([]).shape == (0, 0)
+    assert pad_sequences([[], []], maxlen=2, value=7).tolist() == [[7, 7], [7, 7]]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (([[1]], 0), r"pad_sequences: 'maxlen' must be an integer of 1 or above, or None, got 0"),
+    (([[1]], True), "got True"),
+    (([[1]], 2, "int32", "left"), "'padding' must be 'pre' or 'post', got 'left'"),
+    (([[1]], 2, "int32", "pre", "middle"), "'truncating' must be 'pre' or 'post', got 'middle'"),
+    (("12",), "a list of sequences, got str"), (([1, 2],), "got int at number 0; put a single sequence in a list"),
+    (([[0.5]],), r"numbers that int32 holds, got 0\.5 in sequence 0; give dtype='float32'"),
+    (([[1], [2**40]],), r"got 1099511627776 in sequence 1; give another dtype"),
+    (([[1]], 2, "int32", "pre", "pre", 0.5), r"'value' must be numbers that int32 holds, got 0\.5"),
+    (([["a"]],), "got <U1 at number 0"),
+    (([[[1, 2]], [[1]]],), r"steps of one shape, \(2,\), got \(1,\) in sequence 1"),
+    (([[[1], [1, 2]]],), "no array at number 0"),
+])
+def test_bad_padding(arguments, words):
+    with pytest.raises(InputError, match=words):
+        pad_sequences(*arguments)
