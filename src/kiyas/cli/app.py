@@ -213,6 +213,41 @@ def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, q
 
 
 @app.command
+def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: Path | None = None,
+             qrels: Path | None = None, documents: Path | None = None, document_ids: Path | None = None,
+             allow_unknown: Switch = False, seed: int = 0, html: Path | None = None, json: Json = False) -> None:
+    """Tell what is in a space of vectors, and which measures that makes equivalent or dangerous.
+
+    Parameters
+    ----------
+    directory
+        An index of vectors or texts.
+    queries
+        Queries, as texts or vectors: how they differ from documents, and which documents are hubs for them.
+    query_ids
+        A .txt, .json or .npy of the ids of queries that are vectors.
+    qrels
+        Judgements of these queries: whether lengths have to do with relevance.
+    documents
+        Vectors to diagnose instead of an index.
+    document_ids
+        A .txt, .json or .npy of their ids; without it, rows counted from 0.
+    allow_unknown
+        Count judgements of unknown documents and queries instead of stopping at the first.
+    seed
+        Of draws.
+    html
+        Write a report with pictures there.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import diagnose as command
+
+    command.run(command.Asked(directory, queries, query_ids, qrels, documents, document_ids, allow_unknown, seed), html,
+                json)
+
+
+@app.command
 def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json: Json = False) -> None:
     """Compare the measures on the docstrings of this machine's Python.
 

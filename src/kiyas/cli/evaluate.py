@@ -5,18 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.text import Text
 
 from kiyas.arrays import count
-from kiyas.cli import show
-from kiyas.cli.search import open_index
+from kiyas.cli import given, show
 from kiyas.directory import write_whole
 from kiyas.encode import encoder as make_encoder
-from kiyas.encode.collection import Collection, is_collection
-from kiyas.encode.files import read_vectors
+from kiyas.encode.collection import Collection
 from kiyas.encode.known import different_texts, known_items
 from kiyas.errors import InputError
 from kiyas.evaluate import (
@@ -24,13 +21,11 @@ from kiyas.evaluate import (
     METRICS,
     Evaluation,
     PairEvaluation,
-    Queries,
     evaluate_measures,
     evaluate_pairs,
     evaluate_rankings,
     match,
     ranking_of,
-    read_ids,
     read_judgements,
     read_pairs,
     read_queries,
@@ -103,7 +98,7 @@ def evaluated(asked: Asked) -> tuple[str, Evaluation | PairEvaluation]:
         return _pairs(asked, asked.pairs)
     if asked.runs:
         return _runs(asked)
-    collection = _collection(asked)
+    collection = given.collection(asked.directory, asked.documents, asked.document_ids)
     if asked.queries is None and asked.qrels is None:
         return _known(asked, collection)
     if asked.queries is None or asked.qrels is None:
@@ -114,22 +109,13 @@ def evaluated(asked: Asked) -> tuple[str, Evaluation | PairEvaluation]:
 # -- the ways ----------------------------------------------------------------------------------------------------------
 
 
-def _collection(asked: Asked) -> Index | Collection:
-    if asked.documents is not None:
-        vectors = read_vectors(asked.documents)
-        ids = None if asked.document_ids is None else read_ids(asked.document_ids, len(vectors))
-        return Index(vectors, ids=ids)
-    assert asked.directory is not None
-    return Collection.load(asked.directory) if is_collection(asked.directory) else open_index(asked.directory)
-
-
 def _judged(asked: Asked, collection: Index | Collection, queries: Path, qrels: Path) -> tuple[str, Evaluation]:
     # What can be wrong in the files comes before minutes of encoding and searching.
     read = read_queries(queries, asked.query_ids)
     judgements = read_judgements(qrels)
-    ids = _ids(collection)
+    ids = given.ids_of(collection)
     matched = match(judgements, read.ids, ids, unknown="count" if asked.allow_unknown else "error")
-    vectors = _vectors(read, collection, queries)
+    vectors = given.query_vectors(read, collection, queries)
     by_text = {str(name): name for name in ids}
     excluded = [by_text.get(name) for name in read.ids] if asked.drop_self else None
     with show.progress("evaluating") as report:
@@ -219,31 +205,6 @@ def _pairs(asked: Asked, path: Path) -> tuple[str, PairEvaluation]:
         done = evaluate_pairs(vectors[:half], vectors[half:], read.gold, measures=asked.measures or None,
                               baseline=asked.baseline, seed=asked.seed, progress=report)
     return f"{half:,} {'labelled' if read.labelled else 'scored'} pairs, by {encoder.name}", done
-
-
-def _ids(collection: Index | Collection) -> list[Any]:
-    if isinstance(collection, Collection):
-        return [collection.id(i) for i in range(len(collection))]
-    return list(collection.ids.tolist())
-
-
-def _vectors(queries: Queries, collection: Index | Collection, path: Path) -> np.ndarray:
-    if isinstance(collection, Collection):
-        if queries.texts is None:
-            assert queries.vectors is not None
-            vectors, dims = queries.vectors, collection.index.dims
-        else:
-            with show.progress("encoding queries"):
-                return collection.encode(queries.texts)
-    else:
-        if queries.vectors is None:
-            raise InputError(f"{path}: holds texts, but the index holds vectors; give the queries' vectors, encoded as "
-                             "the documents were, or make an index of the texts")
-        vectors, dims = queries.vectors, collection.dims
-    if vectors.shape[1] != dims:
-        raise InputError(f"{path}: has vectors of {vectors.shape[1]} dimensions, the documents have {dims}; encode "
-                         "both with one encoder")
-    return vectors
 
 
 # -- showing -----------------------------------------------------------------------------------------------------------

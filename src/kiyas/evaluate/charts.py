@@ -5,9 +5,11 @@ Colours are names of the page's own (``var(--ink)``), so that a chart follows th
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ _INK, _SOFT, _LINE, _UP, _DOWN, _BASE, _NEW = ("#010101", "#020202", "#030303", 
 _VARIABLES = {_INK: "--ink", _SOFT: "--soft", _LINE: "--line", _UP: "--up", _DOWN: "--down", _BASE: "--base",
               _NEW: "--new"}
 COLOURS = {"better": _UP, "worse": _DOWN, "no difference shown": _SOFT, "baseline": _INK, "same": _BASE}
+_MOST_POINTS = 1500
 _FONT = "system-ui, -apple-system, Segoe UI, sans-serif"
 
 
@@ -41,9 +44,11 @@ def svg(chart: Any, label: str) -> str:
     text = convert.vegalite_to_svg(chart.properties(background="transparent").to_json(indent=None))
     for colour, name in _VARIABLES.items():
         text = text.replace(colour, f"var({name})")
-    text = re.sub(r"<svg ", f'<svg role="img" aria-label="{label.replace(chr(34), chr(39))}" ', text, count=1)
-    # Vega writes a link to the namespaces only; nothing is loaded. Its own fonts are named, never fetched.
-    return re.sub(r"<\?xml[^>]*>|<!DOCTYPE[^>]*>", "", text)
+    # Ids are the document's, so those of two charts on one page must differ; a page needs no namespaces.
+    own = hashlib.sha256(text.encode()).hexdigest()[:8]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>c{own}-", text)
+    text = re.sub(r'<\?xml[^>]*>|<!DOCTYPE[^>]*>| xmlns(:\w+)?="[^"]*"', "", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
 
 
 def _styled(chart: Any, width: int, height: int | Any) -> Any:
@@ -91,9 +96,20 @@ def bars(values: np.ndarray, x_title: str, y_title: str, label: str) -> str:
     data = alt.Data(values=[{"x": i + 1, "y": float(v), "kind": "better" if v > 0 else "worse"}
                             for i, v in enumerate(values)])
     chart = alt.Chart(data).mark_bar(size=max(1.0, min(14.0, 480 / max(1, len(values))))).encode(
-        x=alt.X("x:Q", title=x_title, axis=alt.Axis(grid=False, tickMinStep=1)), y=alt.Y("y:Q", title=y_title),
+        x=alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False), axis=alt.Axis(grid=False, tickMinStep=1)),
+        y=alt.Y("y:Q", title=y_title),
         color=alt.Color("kind:N", scale=alt.Scale(domain=[*COLOURS], range=[*COLOURS.values()]), legend=None))
     return svg(_styled(chart, 520, 160), label)
+
+
+def named_bars(values: Mapping[str, float], x_title: str, label: str) -> str:
+    """A bar for each name, from 0 to 1."""
+    alt, _ = _modules()
+    data = alt.Data(values=[{"name": name, "x": float(v)} for name, v in values.items()])
+    chart = alt.Chart(data).mark_bar(size=11, color=_UP).encode(
+        x=alt.X("x:Q", title=x_title, scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y("name:N", sort=list(values), title=None, axis=alt.Axis(grid=False, ticks=False, domain=False)))
+    return svg(_styled(chart, 420, 19 * len(values)), label)
 
 
 def histogram(series: Mapping[str, np.ndarray], x_title: str, label: str, bins: int = 40) -> str:
@@ -117,8 +133,11 @@ def lines(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x_title: str, y_t
           log_x: bool = False, log_y: bool = False, points: bool = False) -> str:
     """A line, or points, for each of one or two series of (x, y)."""
     alt, _ = _modules()
-    rows = [{"name": name, "x": float(a), "y": float(b)} for name, (xs, ys) in series.items()
-            for a, b in zip(xs, ys, strict=True)]
+    rows = []
+    for name, (xs, ys) in series.items():
+        # More points than pixels only make the page heavy.
+        kept = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), _MOST_POINTS)).astype(int))
+        rows += [{"name": name, "x": float(f"{xs[i]:.5g}"), "y": float(f"{ys[i]:.5g}")} for i in kept]
     base = alt.Chart(alt.Data(values=rows))
     mark = base.mark_circle(size=14, opacity=0.45) if points else base.mark_line(strokeWidth=2)
     chart = mark.encode(

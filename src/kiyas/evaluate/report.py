@@ -6,10 +6,11 @@ from html import escape
 
 from kiyas.evaluate import charts, page
 from kiyas.evaluate.charts import require_charts
+from kiyas.evaluate.diagnosis import Diagnosis, Finding
 from kiyas.evaluate.evaluation import Evaluation, Result
 from kiyas.evaluate.pairs import PairEvaluation
 
-__all__ = ["evaluation_page", "pairs_page", "require_charts"]
+__all__ = ["diagnosis_page", "evaluation_page", "pairs_page", "require_charts"]
 
 _KINDS = {"better": "better", "worse": "worse"}
 
@@ -77,3 +78,34 @@ def pairs_page(done: PairEvaluation, what: str, command: str = "kiyas evaluate -
     parts.append(page.section("The numbers", "Measures that order the pairs as an earlier one does are not compared.",
                               page.table(done.table(), kinds)))
     return page.html_page("Which measure follows people?", what, parts, command)
+
+
+_FLAGS = {"care": '<span class="flag warn">take care</span>', "note": '<span class="flag">note</span>',
+          "fine": '<span class="flag fine">fine</span>'}
+
+
+def diagnosis_page(done: Diagnosis, what: str, command: str = "kiyas diagnose") -> str:
+    """The page of a diagnosis: what to take from it, then every finding with its formula, meaning and picture."""
+    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in done.advice())
+    parts = [f"<h2>What to take from it</h2><ul>{told or '<li>Nothing stands out.</li>'}</ul>"]
+    parts += [_finding(finding) for finding in done.findings]
+    parts.append(page.facts(done.facts))
+    return page.html_page("What is in these vectors?", what, parts, command)
+
+
+def _finding(finding: Finding) -> str:
+    drawn = "" if finding.plot is None else page.picture(_drawn(finding))
+    return (f"<h2>{escape(finding.title)} {_FLAGS[finding.concern]}</h2>\n<p><b>{escape(finding.here)}</b></p>\n"
+            f"<p>{escape(finding.meaning)}</p>\n<p>{escape(finding.effect)}</p>\n"
+            f'<p class="soft">{escape(finding.formula)}</p>\n{drawn}')
+
+
+def _drawn(finding: Finding) -> str:
+    plot = finding.plot
+    assert plot is not None
+    if plot.kind == "histogram":
+        return charts.histogram(plot.series, plot.x, finding.title)
+    if plot.kind == "bars":
+        return charts.named_bars(plot.series, plot.x, finding.title)
+    return charts.lines(plot.series, plot.x, plot.y, finding.title, log_x=plot.log_x, log_y=plot.log_y,
+                        points=plot.kind == "points")

@@ -1,0 +1,54 @@
+"""What a person gives to be evaluated or diagnosed: a collection, and queries for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kiyas.cli import show
+from kiyas.cli.search import open_index
+from kiyas.encode.collection import Collection, is_collection
+from kiyas.encode.files import read_vectors
+from kiyas.errors import InputError
+from kiyas.evaluate import Queries, read_ids
+from kiyas.search import Index
+
+
+def collection(directory: Path | None, documents: Path | None, document_ids: Path | None) -> Index | Collection:
+    """The index or collection of a directory, or an index of a file of vectors."""
+    if (directory is None) == (documents is None):
+        raise InputError("give an index DIR, or vectors with --documents FILE")
+    if documents is not None:
+        vectors = read_vectors(documents)
+        return Index(vectors, ids=None if document_ids is None else read_ids(document_ids, len(vectors)))
+    assert directory is not None
+    return Collection.load(directory) if is_collection(directory) else open_index(directory)
+
+
+def ids_of(given: Index | Collection) -> list[Any]:
+    """Ids of the documents, in their order."""
+    if isinstance(given, Collection):
+        return [given.id(i) for i in range(len(given))]
+    return list(given.ids.tolist())
+
+
+def query_vectors(queries: Queries, given: Index | Collection, path: Path) -> np.ndarray:
+    """Queries as vectors: as they are, or encoded as the collection was."""
+    if isinstance(given, Collection):
+        if queries.texts is not None:
+            with show.progress("encoding queries") as report:
+                return given.encoder.encode(queries.texts, progress=report)
+        dims = given.index.dims
+    else:
+        if queries.vectors is None:
+            raise InputError(f"{path}: holds texts, but the index holds vectors; give the queries' vectors, encoded as "
+                             "the documents were, or make an index of the texts")
+        dims = given.dims
+    vectors = queries.vectors
+    assert vectors is not None
+    if vectors.shape[1] != dims:
+        raise InputError(f"{path}: has vectors of {vectors.shape[1]} dimensions, the documents have {dims}; encode "
+                         "both with one encoder")
+    return vectors

@@ -1,0 +1,9 @@
+"""Diagnosis of a space of vectors: what is in it, what that means, which measures it makes equivalent or dangerous.
+
+`diagnose` measures everything; each `Finding` has its formula, its meaning and a picture. See docs/diagnosing.md.
+"""
+
+from kiyas.evaluate.diagnosis.diagnose import Diagnosis, diagnose
+from kiyas.evaluate.diagnosis.finding import Finding, Plot
+
+__all__ = ["Diagnosis", "Finding", "Plot", "diagnose"]
