@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent.loading import tensors
 from kiyas.recurrent.loading.archives import Archive
 from kiyas.recurrent.model import Model
 
@@ -41,9 +42,13 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         from kiyas.recurrent.loading.keras import load_hdf5
 
-        return load_hdf5(path, config, prefix, partial, **options)
+        return load_hdf5(path, config, prefix, partial, **_known(options, "passes_mask"))
     if start.startswith(b"PK\x03\x04"):
         return _archive(path, config, prefix, partial, options)
+    if start.startswith(b"\x80"):
+        return _old_torch(path, start, config, prefix, partial, options)
+    if tensors.is_safetensors(start):
+        return _safetensors(path, config, prefix, partial, options)
     raise FileError(f"{path}: is of no format that kiyas reads: Keras .h5 and .keras, PyTorch .pt and .safetensors, "
                     "ONNX, kiyas .safetensors")
 
@@ -54,5 +59,53 @@ def _archive(path: Path, config: Any, prefix: str | None, partial: bool, options
     if "config.json" in names and "metadata.json" in names:
         from kiyas.recurrent.loading.keras import load_archive
 
-        return load_archive(path, config, prefix, partial, **options)
+        return load_archive(path, config, prefix, partial, **_known(options, "passes_mask"))
+    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
+        from kiyas.recurrent.loading import torch
+        from kiyas.recurrent.loading.torch import checkpoint
+
+        _refuse(partial, "partial", path)
+        given = _known(options, "activation")
+        return torch.model_of(checkpoint.read(path), str(path), config, prefix, source={"path": path.name}, **given)
     raise FileError(f"{path}: is a zip archive, but neither a .keras file nor one of PyTorch")
+
+
+def _old_torch(path: Path, start: bytes, config: Any, prefix: str | None, partial: bool, options: dict[str, Any]
+               ) -> Model:
+    from kiyas.recurrent.loading import torch
+    from kiyas.recurrent.loading.torch import checkpoint
+
+    if not checkpoint.is_old(start):
+        raise FileError(f"{path}: is a pickle, which may run any code; of models, only state_dicts of PyTorch are read "
+                        "from one")
+    _refuse(partial, "partial", path)
+    given = _known(options, "activation")
+    return torch.model_of(checkpoint.read_old(path), str(path), config, prefix, source={"path": path.name}, **given)
+
+
+def _safetensors(path: Path, config: Any, prefix: str | None, partial: bool, options: dict[str, Any]) -> Model:
+    arrays, metadata = tensors.read(path)
+    _refuse(partial, "partial", path)
+    if tensors.is_own(metadata):
+        from kiyas.recurrent.loading import own
+
+        _known(options)
+        _refuse(config, "config", path)
+        _refuse(prefix, "prefix", path)
+        return own.load_from(path, arrays, metadata)
+    from kiyas.recurrent.loading import torch
+
+    given = _known(options, "activation")
+    return torch.model_of(arrays, str(path), config, prefix, source={"path": path.name}, **given)
+
+
+def _known(options: dict[str, Any], *known: str) -> dict[str, Any]:
+    if unknown := sorted(options.keys() - set(known)):
+        allowed = f"left out; options of this format are {', '.join(known) or 'none'}"
+        raise InputError(message("load", unknown[0], allowed, f"{options[unknown[0]]!r:.60}"))
+    return options
+
+
+def _refuse(value: object, name: str, path: Path) -> None:
+    if value:
+        raise InputError(message("load", name, f"left out for a file of the kind of {path.name}", f"{value!r:.60}"))

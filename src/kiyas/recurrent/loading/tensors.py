@@ -13,6 +13,8 @@ from kiyas.errors import FileError
 
 # The format's own limit.
 _MOST_HEADER = 100_000_000
+# The entry of the metadata that describes a model of ours.
+OWN = "kiyas"
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
           "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
 
@@ -20,6 +22,11 @@ DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", 
 def is_safetensors(start: bytes) -> bool:
     """Whether a file that begins with these 9 bytes or more looks like one: a length, and a header in JSON."""
     return len(start) >= 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _MOST_HEADER
+
+
+def is_own(metadata: dict[str, str]) -> bool:
+    """Whether the metadata are those of a file that kiyas wrote."""
+    return OWN in metadata
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

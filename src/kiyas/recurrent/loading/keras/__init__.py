@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ Config = Any  # a dictionary, JSON, or the path of that; checked in `as_config`
 _MOST_JSON = 1 << 26
 
 
-def load_archive(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False) -> Model:
+def load_archive(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False,
+                 passes_mask: bool | None = None) -> Model:
     """A ``.keras`` file: a zip archive of configuration and weights."""
     with Archive(path) as archive:
         facts = _json(archive.read("metadata.json"), f"{path}: metadata.json")
@@ -37,10 +39,11 @@ def load_archive(path: Path, config: Config = None, prefix: str | None = None, p
     given = own if config is None else as_config(config)
     wrote = parse(version if isinstance(version, str) else "3.0")
     with Hdf5(weights, str(path)) as file:
-        return _load(file, given, wrote, path, ".keras", prefix, partial)
+        return _load(file, given, wrote, path, ".keras", prefix, partial, passes_mask)
 
 
-def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False) -> Model:
+def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False,
+              passes_mask: bool | None = None) -> Model:
     """An HDF5 file: a whole model, or weights alone, for which a configuration must be given."""
     with Hdf5(path, str(path)) as file:
         given = None if config is None else as_config(config)
@@ -58,12 +61,15 @@ def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, part
         if version is None and by_class:
             raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' to "
                             "the configuration, as model.to_json() does in Keras 2")
-        return _load(file, given, parse(version), path, "weights.h5" if by_class else "h5", prefix, partial)
+        layout = "weights.h5" if by_class else "h5"
+        return _load(file, given, parse(version), path, layout, prefix, partial, passes_mask)
 
 
 def _load(file: Hdf5, config: Mapping[str, Any], version: Version, path: Path, layout: str, prefix: str | None,
-          partial: bool) -> Model:
+          partial: bool, passes_mask: bool | None) -> Model:
     where = str(path)
+    if passes_mask is not None:
+        version = replace(version, passes_mask=bool(passes_mask))
     graph = read(config, where)
     stored = ByLayer(file, ("model_weights",) if file.names(("model_weights",)) else (), version, partial) \
         if layout == "h5" else ByClass(file, version, partial)

@@ -117,7 +117,8 @@ class Builder:
         if spec.class_name == "TimeDistributed":
             options.get("layer")
             inner = tuple(None if shape is None else (shape[0], *shape[2:]) for shape in shapes)
-            return TimeDistributed(spec.name, self._layer(spec.wrapped["layer"], inner))
+            return TimeDistributed(spec.name, self._layer(spec.wrapped["layer"], inner),
+                                   passes_mask=self._version.passes_mask)
         for key in ("layer", "backward_layer", "return_sequences", "return_state", "stateful"):
             options.get(key, default=None)
         forward, backward = (self._layer(spec.wrapped[role], shapes) for role in ("layer", "backward_layer"))

@@ -76,12 +76,9 @@ def _simple(o: Options) -> Layer:
 def _shared(o: Options) -> dict[str, Any]:
     if o.flag("time_major"):
         raise o.error("is time-major, which is not supported; save it with time_major=False")
-    passes = o.version.keras3 and o.version.minor > 15
     return {"return_sequences": o.flag("return_sequences"), "return_state": o.flag("return_state"),
             "go_backwards": o.flag("go_backwards"), "stateful": o.flag("stateful"),
-            "zero_output_for_mask": o.flag("zero_output_for_mask"),
-            # Keras' development since 2026-07 (a8b52ca11a) ends the mask at a recurrent layer.
-            "passes_mask": not passes}
+            "zero_output_for_mask": o.flag("zero_output_for_mask"), "passes_mask": o.version.passes_mask}
 
 
 def _recurrent_activation(o: Options) -> Any:

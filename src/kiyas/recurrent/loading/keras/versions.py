@@ -11,13 +11,15 @@ class Version:
     """The ``keras_version`` of a file. Files of Keras 1 may have none.
 
     ``tensorflow`` marks the Keras inside TensorFlow (``2.2.4-tf``), whose layers had other defaults than Keras' own of
-    the same number.
+    the same number. ``passes_mask``: whether a recurrent layer hands its mask on, as every release up to 3.15 does;
+    Keras' development stopped that in July 2026 (a8b52ca11a).
     """
 
     text: str
     major: int
     minor: int
     tensorflow: bool
+    passes_mask: bool = True
 
     @property
     def keras1(self) -> bool:
@@ -58,4 +60,5 @@ def parse(text: str | None) -> Version:
     found = re.match(r"(\d{1,3})\.(\d{1,3})", text or "")
     if not found:
         return Version("1, as it has no version", 1, 0, False)
-    return Version(text or "", int(found[1]), int(found[2]), "-tf" in (text or ""))
+    major, minor = int(found[1]), int(found[2])
+    return Version(text or "", major, minor, "-tf" in (text or ""), passes_mask=(major, minor) <= (3, 15))
