@@ -92,4 +92,5 @@ def text_model_layers(rng, vocabulary=12, d=5, n=6, **options):
 
 
 def both_ways(rng, make, m, n, name="both", merge="concat", **options):
-    return Bidirectional(name, make(rng, m, n, f"{name}_forward"), make(rng, m, n, f"{name}_backward"), merge, **options)
+    ways = (make(rng, m, n, f"{name}_{way}") for way in ("forward", "backward"))
+    return Bidirectional(name, *ways, merge, **options)

@@ -167,7 +167,7 @@ class LSTM(Recurrent):
         self._activation("recurrent_activation", elementwise=True)
         if self.output_activation is not None:
             self._activation("output_activation", elementwise=True)
-        self._set(clip=checked_clip(self.owner, self.clip))
+        self._set(clip=checked_clip(self.owner, self.clip), coupled=bool(self.coupled))
         if self.layer_norm is not None:
             self._set(layer_norm=_checked_norm(self.owner, self.layer_norm, n))
 
@@ -243,13 +243,14 @@ class GRU(Recurrent):
         n, b = self.units, self.recurrent_bias
         gates = Linear(self.recurrent_weights[:2 * n], None if b is None else b[:2 * n], self.precision)
         candidate = Linear(self.recurrent_weights[2 * n:], None if b is None else b[2 * n:], self.precision)
-        gate, activation, clip = find(self.recurrent_activation), find(self.activation), self.clip
+        gate, activation = find(self.recurrent_activation), find(self.activation)
+        clip, after = self.clip, self.reset_after
 
         def advance(zx: np.ndarray, state: Arrays) -> Arrays:
             h = np.ascontiguousarray(state[0])
             zr = gate(clipped(zx[:, :2 * n] + gates(h), clip))
             z, r = zr[:, :n], zr[:, n:]
-            from_h = r * candidate(h) if self.reset_after else candidate(r * h)
+            from_h = r * candidate(h) if after else candidate(r * h)
             return (gru_output(z, activation(clipped(zx[:, 2 * n:] + from_h, clip)), h),)
 
         return PlainCells(Linear(self.input_weights, self.bias, self.precision), (n,), advance)
