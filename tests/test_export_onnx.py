@@ -1,0 +1,255 @@
+"""Exported to ONNX and run by ONNX Runtime, a model gives what it gives here; what ONNX has no form for is refused."""
+
+import numpy as np
+import pytest
+
+from kiyas.errors import InputError
+from kiyas.recurrent import LayerNorm, Model, Node, layers
+from kiyas.recurrent.activations import find
+from kiyas.recurrent.export import export_onnx
+from kiyas.recurrent.layers import Dense, Input
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+
+N, M, BATCH, TIME = 4, 3, 3, 6
+
+
+def rng():
+    return np.random.default_rng(7)
+
+
+def weights(gates, n=N, m=M, p=None, seed=0):
+    r = np.random.default_rng(seed)
+    return {"input_weights": r.normal(0, 0.6, (gates * n, m)),
+            "recurrent_weights": r.normal(0, 0.6, (gates * n, p or n)), "bias": r.normal(0, 0.6, gates * n)}
+
+
+def lstm(name="lstm", seed=0, m=M, **options):
+    return layers.LSTM(name, **weights(4, m=m, seed=seed), **options)
+
+
+def gru(name="gru", seed=0, m=M, **options):
+    return layers.GRU(name, **weights(3, m=m, seed=seed), **options)
+
+
+def rnn(name="rnn", seed=0, m=M, **options):
+    return layers.SimpleRNN(name, **weights(1, m=m, seed=seed), **options)
+
+
+def both(name="both", inner=lstm, m=M, **options):
+    every = {"return_sequences": options.get("return_sequences", False)}
+    return layers.Bidirectional(name, inner("f", 1, m=m, **every), inner("b", 2, m=m, **every), **options)
+
+
+def embedding(**options):
+    return layers.Embedding("embedding", rng().normal(0, 1, (9, M)), **options)
+
+
+def run(path, inputs, outputs=None):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [i.name for i in session.get_inputs()]
+    assert set(names) == set(inputs)
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, inputs), strict=True))
+
+
+def check(tmp_path, model, x, **options):
+    """Both give the same outputs, in order."""
+    export_onnx(model, tmp_path / "model.onnx", **options)
+    given = x if isinstance(x, list) else [x]
+    found = list(run(tmp_path / "model.onnx", dict(zip(model.input_names, given, strict=True))).values())
+    wanted = model.predict(x)
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-5)
+    assert max(np.abs(w).max() for w in wanted) > 1e-3
+
+
+def sequences():
+    return rng().normal(0, 1, (BATCH, TIME, M)).astype(np.float32)
+
+
+def ids(masked=False):
+    found = rng().integers(1, 9, (BATCH, TIME))
+    if masked:
+        found[0, 4:] = found[2, 1:] = 0
+    return found
+
+
+RECURRENT = {
+    "lstm": lstm(), "lstm sequences": lstm(return_sequences=True), "gru": gru(), "rnn": rnn(),
+    "lstm without bias": layers.LSTM("lstm", *list(weights(4).values())[:2], return_sequences=True),
+    "lstm peephole": lstm(peephole=rng().normal(0, 1, (3, N)), return_sequences=True),
+    "lstm coupled": lstm(coupled=True), "lstm clip": lstm(clip=0.4, return_sequences=True),
+    "lstm Keras 2": lstm(recurrent_activation="hard_sigmoid_fifth"),
+    "lstm Keras 3": lstm(recurrent_activation="hard_sigmoid", return_sequences=True),
+    "lstm f g h": lstm(recurrent_activation=find("hard_sigmoid", alpha=0.3, beta=0.4), activation="softsign",
+                       output_activation="linear"),
+    "lstm backwards": lstm(go_backwards=True), "lstm backwards sequences": lstm(go_backwards=True,
+                                                                                return_sequences=True),
+    "lstm state": lstm(return_state=True, return_sequences=True),
+    "gru reset after": gru(reset_after=True, recurrent_bias=rng().normal(0, 1, 3 * N), return_sequences=True),
+    "gru relu": gru(activation="relu", return_sequences=True), "rnn relu": rnn(activation="relu"),
+    "both": both(), "both sequences": both(return_sequences=True), "both sum": both(merge="sum"),
+    "both mul": both(merge="mul", return_sequences=True), "both ave": both(merge="ave", inner=gru),
+    "both apart": both(merge=None, return_sequences=True), "both state": both(return_state=True, inner=rnn),
+}
+
+
+def outputs(layer):
+    shapes = layer.shapes(((None, None, M),))
+    return Model([Node(Input("x", (None, M))), Node(layer, ((0, 0),))], [0], [(1, k) for k in range(len(shapes))])
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers(name, tmp_path):
+    check(tmp_path, outputs(RECURRENT[name]), sequences())
+
+
+@pytest.mark.parametrize("tail", [
+    [lstm()], [gru(return_sequences=True)], [both(return_sequences=True)], [both(merge="sum")],
+    [lstm(return_sequences=True), gru("gru", m=N)], [lstm(return_sequences=True, zero_output_for_mask=True)],
+    [lstm(return_sequences=True), layers.GlobalAverage("mean")], [lstm(return_sequences=True), layers.GlobalMax("max")],
+    [lstm(return_sequences=True), layers.WeightedAttention("attention", rng().normal(0, 1, N))],
+    [layers.Dropout("dropout"), lstm(return_sequences=True), Dense("head", rng().normal(0, 1, (2, N)))],
+], ids=lambda tail: "+".join(type(layer).__name__ for layer in tail))
+def test_padding_behind(tail, tmp_path):
+    check(tmp_path, Model.sequential([embedding(mask_zero=True), *tail]), ids(masked=True), padding="post")
+    check(tmp_path, Model.sequential([embedding(mask_zero=True), *tail]), ids(), padding="none")
+
+
+def test_masking_by_value(tmp_path):
+    x = sequences()
+    x[1, 2:] = 0.5
+    check(tmp_path, Model.sequential([layers.Masking("masking", 0.5), gru(return_sequences=True)], (None, M)), x,
+          padding="post")
+
+
+@pytest.mark.parametrize("name", [
+    "linear", "sigmoid", "tanh", "relu", "softmax", "softplus", "softsign", "elu", "selu", "gelu", "gelu_tanh",
+    "exponential", "swish", "relu6", "leaky_relu", "mish", "hard_sigmoid", "hard_sigmoid_fifth", "hard_swish",
+    "hard_tanh", "affine", "scaled_tanh", "thresholded_relu", "capped_relu", "log_sigmoid"])
+def test_activations(name, tmp_path):
+    given = {"capped_relu": {"max_value": 1.5, "negative_slope": 0.1, "threshold": 0.3}}.get(name, {})
+    x = np.linspace(-9, 9, 60, dtype=np.float32).reshape(5, 12)
+    check(tmp_path, Model.sequential([layers.ActivationLayer("a", find(name, **given))], (12,)), x)
+
+
+CONV = rng().normal(0, 1, (4, 2, M))
+POINTWISE = {
+    "dense": Dense("d", rng().normal(0, 1, (2, M)), np.ones(2), "relu"),
+    "dense without bias": Dense("d", np.ones((2, M))),
+    "batch norm": layers.BatchNormalization("b", np.arange(M) + 1.0, np.ones(M), np.ones(M), np.ones(M) * 2),
+    "batch norm bare": layers.BatchNormalization("b", None, None, np.ones(M), np.ones(M) * 2),
+    "layer norm": layers.LayerNormalization("l", np.arange(M) + 1.0, np.ones(M)),
+    "layer norm bare": layers.LayerNormalization("l", None, None),
+    "prelu": layers.PReLU("p", np.array([0.1, 0.2, 0.3])), "scale": layers.Scale("s", np.array([2.0]), np.array([1.0])),
+    "conv": layers.Conv1D("c", CONV, np.ones(4)), "conv same": layers.Conv1D("c", CONV, padding="same", stride=2),
+    "conv causal": layers.Conv1D("c", CONV, padding="causal", dilation=2, activation="tanh"),
+    "conv pair": layers.Conv1D("c", CONV, padding=(2, 1)),
+    "conv groups": layers.Conv1D("c", rng().normal(0, 1, (6, 2, 1)), groups=3),
+    "max": layers.MaxPool("p", 2), "max same": layers.MaxPool("p", 4, 3, "same"),
+    "average": layers.AveragePool("p", 3, 1),
+    "average same": layers.AveragePool("p", 4, 3, "same"), "mean": layers.GlobalAverage("g"),
+    "mean kept": layers.GlobalAverage("g", keepdims=True), "largest kept": layers.GlobalMax("g", keepdims=True),
+    "flatten": layers.Flatten("f"), "reshape": layers.Reshape("r", (M, TIME)),
+    "reshape open": layers.Reshape("r", (-1, 2)),
+    "permute": layers.Permute("p", (2, 1)), "cropping": layers.Cropping("c", 1, 2),
+    "cropping front": layers.Cropping("c", 2, 0), "padding": layers.ZeroPadding("z", 2, 1),
+    "up": layers.UpSampling("u", 3), "time": layers.TimeDistributed("t", Dense("d", np.ones((2, M)))),
+}
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_layers_without_a_state(name, tmp_path):
+    check(tmp_path, Model.sequential([POINTWISE[name]], (TIME, M)), sequences())
+
+
+@pytest.mark.parametrize("kind", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"])
+def test_merging(kind, tmp_path):
+    model = Model([Node(Input("a", (None, M))), Node(Input("b", (M,))), Node(getattr(layers, kind)("m"),
+                                                                           ((0, 0), (1, 0)))], [0, 1], [(2, 0)])
+    check(tmp_path, model, [sequences(), rng().normal(0, 1, (BATCH, M)).astype(np.float32)])
+
+
+def test_a_graph_with_a_shared_and_a_nested_model(tmp_path):
+    inner = Model.sequential([lstm("inner", return_sequences=True), Dense("narrow", rng().normal(0, 1, (M, N)))])
+    nested, shared = layers.Nested("nested", inner), gru("shared", return_sequences=True)
+    model = Model([
+        Node(Input("x", (None, M))), Node(nested, ((0, 0),)), Node(shared, ((0, 0),)), Node(shared, ((1, 0),)),
+        Node(layers.Concatenate("joined"), ((2, 0), (3, 0))), Node(layers.Attention("seen", 0.5), ((4, 0), (4, 0))),
+        Node(layers.GlobalAverage("mean"), ((5, 0),)), Node(layers.RepeatVector("again", 2), ((6, 0),)),
+    ], [0], [(7, 0), (3, 0)])
+    check(tmp_path, model, sequences())
+
+
+def test_the_initial_state_may_be_an_input_of_the_graph(tmp_path):
+    model = Model([Node(Input("x", (None, M))), Node(Input("h", (N,))), Node(Input("c", (N,))),
+                   Node(lstm(return_sequences=True), ((0, 0), (1, 0), (2, 0)))], [0, 1, 2], [(3, 0)])
+    start = rng().normal(0, 1, (2, BATCH, N)).astype(np.float32)
+    check(tmp_path, model, [sequences(), *start])
+
+
+def test_the_state_goes_in_and_out(tmp_path):
+    model = Model.sequential([lstm("one", return_sequences=True), gru("two", m=N, return_sequences=True)])
+    export_onnx(model, tmp_path / "model.onnx", state=True)
+    x, state = sequences(), model.new_state(BATCH)
+    carried = {f"{key}.{k}": state[key][k] for key in ("one", "two") for k in range(len(state[key]))}
+    parts = []
+    for start, stop in ((0, 1), (1, 4), (4, TIME)):
+        found = run(tmp_path / "model.onnx", {"input": x[:, start:stop], **carried})
+        parts.append(found["two"])
+        carried = {name: found[f"{name}.next"] for name in carried}
+    y, after = model.predict(x, return_state=True)
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), y, atol=1e-5)
+    np.testing.assert_allclose(carried["one.1"], after["one"][1], atol=1e-5)
+
+
+REFUSED = {
+    "projection": (layers.LSTM("small", **weights(4, p=2), projection=np.ones((2, N))), {},
+                   "LSTM 'small' has a projection, which the LSTM of ONNX has not"),
+    "layer norm": (lstm(layer_norm=LayerNorm(np.ones(16), np.ones(16), np.ones(4), np.zeros(4))), {},
+                   "LSTM 'lstm' has layer normalisation inside"),
+    "activation": (lstm(activation="gelu"), {}, "LSTM 'lstm' has the activation gelu, which ONNX has not inside"),
+    "mask": (layers.Masking("gaps"), {}, "Masking 'gaps' masks steps of 0, and ONNX knows only where rows end"),
+    "time": (layers.TimeDistributed("steps", layers.TimeDistributed("in", Dense("d", np.ones((2, M))))), {},
+             "TimeDistributed 'steps' holds TimeDistributed 'in', which looks at more"),
+    "padding": (lstm(), {"padding": "pre"}, "export_onnx: 'padding' must be 'post', 'none' or None, got 'pre'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_form_is_refused_by_name(name, tmp_path):
+    layer, options, words = REFUSED[name]
+    shape = (None, 2, M) if name == "time" else (None, M)
+    with pytest.raises(InputError) as error:
+        export_onnx(Model.sequential([layer], shape), tmp_path / "model.onnx", **options)
+    assert words in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_of_a_users_own_is_refused(tmp_path):
+    class Mine(layers.Elementwise):
+        def apply(self, x):
+            return x
+
+    with pytest.raises(InputError, match="export to ONNX: Mine 'mine' has no form there"):
+        export_onnx(Model.sequential([Mine("mine")], (M,)), tmp_path / "model.onnx")
+
+
+def test_masks_that_onnx_cannot_follow_are_refused(tmp_path):
+    for layer, words in ((lstm(return_sequences=True, go_backwards=True), "goes backwards over masked sequences"),
+                         (both(return_sequences=True, zero_masked=False), "repeats outputs at masked steps both ways")):
+        with pytest.raises(InputError, match=words):
+            export_onnx(Model.sequential([embedding(mask_zero=True), layer]), tmp_path / "m.onnx", padding="post")
+
+
+def test_the_check_can_fail(tmp_path):
+    one, other = Model.sequential([lstm()]), Model.sequential([lstm(seed=1)])
+    one.predict = other.predict
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check(tmp_path, one, sequences())
