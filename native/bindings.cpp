@@ -12,6 +12,7 @@
 #include <string>
 
 #include "function.h"
+#include "hierarchy.h"
 #include "inner.h"
 #include "learned.h"
 #include "parallel.h"
@@ -280,6 +281,13 @@ void norms2(int level, const PyRows& rows, int64_t begin, int64_t end, const Out
   row_norms2(level_at(level), rows.rows(), begin, end, out.data(), threads);
 }
 
+double hierarchy_pass_of(int space, Out<double, 2> points, In<int64_t, 1> below, In<int64_t, 1> above,
+                         In<int64_t, 2> negatives, double rate, double radius) {
+  nb::gil_scoped_release release;
+  return hierarchy_pass(static_cast<Space>(space), points.data(), points.shape(1), below.data(), above.data(),
+                        below.size(), negatives.data(), negatives.shape(1), rate, radius);
+}
+
 }  // namespace
 
 void bind_recurrent(nb::module_& m);  // recurrent_bindings.cpp
@@ -332,5 +340,6 @@ NB_MODULE(_native, m) {
   m.def("coordinate_pairs", &coordinate_pairs_of);
   m.def("pool_profiles", &pool_profiles_of);
   m.def("relu_pairs", &relu_pairs_of);
+  m.def("hierarchy_pass", &hierarchy_pass_of);
   bind_recurrent(m);
 }

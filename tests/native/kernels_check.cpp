@@ -17,6 +17,7 @@
 #include "coordinate.h"
 #include "exact_sum.h"
 #include "function.h"
+#include "hierarchy.h"
 #include "inner.h"
 #include "learned.h"
 #include "raw.h"
@@ -640,11 +641,34 @@ void check_rows() {
   }
 }
 
+// Points of a hierarchy stay in the ball and their losses fall; negatives of −1 are passed over.
+void check_hierarchy() {
+  for (const Space space : {Space::poincare, Space::euclidean})
+    for (const int64_t dims : {1, 2, 5, 17}) {
+      Guarded<double> points(7 * dims);
+      for (int64_t i = 0; i < 7 * dims; ++i) points[i] = 1e-3 * std::sin(double(i + 1));
+      Guarded<int64_t> below(6), above(6), negatives(12);
+      for (int64_t i = 0; i < 6; ++i) below[i] = i + 1, above[i] = i / 2, negatives[2 * i] = -1, negatives[2 * i + 1] = (i + 4) % 7 == i + 1 ? -1 : (i + 4) % 7;
+      double first = 0, last = 0;
+      for (int pass = 0; pass < 50; ++pass) {
+        last = hierarchy_pass(space, points.get(), dims, below.get(), above.get(), 6, negatives.get(), 2, 0.1, 1 - 1e-5);
+        if (pass == 0) first = last;
+      }
+      CHECK(last < first, "hierarchy: loss %g after %g", last, first);
+      for (int64_t i = 0; space == Space::poincare && i < 7; ++i) {
+        double norm2 = 0;
+        for (int64_t k = 0; k < dims; ++k) norm2 += points[i * dims + k] * points[i * dims + k];
+        CHECK(norm2 < 1, "hierarchy: a norm of %g", std::sqrt(norm2));
+      }
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const bool quick = argc > 1 && std::string(argv[1]) == "quick";
   check_rows();
+  check_hierarchy();
   for (int i = 0; i < level_count(); ++i) {
     const Level& level = level_at(i);
     const int64_t before = checks;

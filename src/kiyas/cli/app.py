@@ -263,3 +263,43 @@ def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json
     from kiyas.cli import demonstration as command
 
     command.run(limit, html, json)
+
+
+@app.command
+def hierarchy(file: Path, /, *, output: Annotated[Path, Parameter(name=["--output", "-o"])], dims: int = 5,
+              epochs: int = 300, rate: float = 0.1, negatives: int = 50, seed: int = 0, closure: Switch = False,
+              html: Path | None = None, overwrite: Switch = False, json: Json = False) -> None:
+    """Embed a hierarchy in the Poincaré ball and make an index of its terms.
+
+    Explore it with kiyas search DIR --like TERM. A run that was stopped goes on when the command is given again.
+
+    Parameters
+    ----------
+    file
+        Pairs: a line each, the term below, a tab, the term above.
+    output
+        The directory of the index.
+    dims
+        Dimensions of the ball.
+    epochs
+        Passes over all pairs.
+    rate
+        The learning rate.
+    negatives
+        Terms not above that each pair is set against.
+    seed
+        Of the beginnings, the order and the negatives.
+    closure
+        The file has direct pairs only: add a pair for every term above another, however far.
+    html
+        Also draw the disk, for 2 dimensions, as a page.
+    overwrite
+        Replace an index that is there.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import hierarchy as command
+    from kiyas.fit import EmbeddingPlan
+
+    plan = EmbeddingPlan(dims=dims, epochs=epochs, rate=rate, negatives=negatives, seed=seed)
+    command.run(file, output, plan, command.Options(closure, html, overwrite), json)
