@@ -3,7 +3,7 @@
 `diagnose` measures everything; each `Finding` has its formula, its meaning and a picture. See docs/diagnosing.md.
 """
 
-from kiyas.evaluate.diagnosis.diagnose import Diagnosis, diagnose
 from kiyas.evaluate.diagnosis.finding import Finding, Plot
+from kiyas.evaluate.diagnosis.whole import Diagnosis, diagnose
 
 __all__ = ["Diagnosis", "Finding", "Plot", "diagnose"]

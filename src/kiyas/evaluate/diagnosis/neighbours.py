@@ -36,8 +36,8 @@ def two_nn(near: Neighbours) -> tuple[float, np.ndarray]:
     """Intrinsic dimension by TwoNN (Facco et al. 2017), and the ratios μ = r₂/r₁ it is read from, sorted.
 
     μ follows 1 − μ^(−D) where density is locally even: D = (N − 1)/Σ ln μ over the smallest 90 % of μ, the rest taken
-    at the largest of these (a censored maximum likelihood; far pairs break the assumption first). Duplicates are left
-    out. NaN with fewer than ten usable rows.
+    at the largest of these (a censored maximum likelihood; far pairs break the assumption first). Pairs at
+    distance 0 are left out (leave out duplicates altogether, as they make ratios of 1). NaN with fewer than ten usable rows.
     """
     first, second = near.distances[:, 0], near.distances[:, 1]
     usable = first > 0
@@ -94,9 +94,12 @@ def hubness(answers: np.ndarray, rows: int) -> Hubness:
     return Hubness(counts, skew, robin, float((counts == 0).mean()), int(counts.max()))
 
 
-def exact_duplicates(X: np.ndarray) -> int:
-    """Rows that are equal, bit for bit, to one before."""
-    return len(X) - len({hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in X})
+def different_rows(X: np.ndarray) -> np.ndarray:
+    """The rows that are equal, bit for bit, to none before."""
+    seen: dict[bytes, int] = {}
+    for place, row in enumerate(X):
+        seen.setdefault(hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest(), place)
+    return np.fromiter(seen.values(), np.int64)
 
 
 def contrast(near: Neighbours, pairs: np.ndarray) -> tuple[float, float]:
