@@ -1,6 +1,6 @@
 """What a measure is worth: significance, evaluation, diagnosis. See docs/evaluating.md and docs/diagnosing.md."""
 
-from kiyas.evaluate.contenders import Contender, contenders, have_unit_norm
+from kiyas.evaluate.contenders import LEFT_OUT, Contender, contenders, have_unit_norm
 from kiyas.evaluate.evaluation import (
     KNOWN_ITEM_METRICS,
     METRICS,
@@ -26,7 +26,7 @@ from kiyas.evaluate.significance import (
 from kiyas.evaluate.tables import Table
 
 __all__ = [
-    "KNOWN_ITEM_METRICS", "METRICS", "Comparison", "Contender", "Evaluation", "Judgements", "Matched",
+    "KNOWN_ITEM_METRICS", "LEFT_OUT", "METRICS", "Comparison", "Contender", "Evaluation", "Judgements", "Matched",
     "PairEvaluation", "PairResult", "Pairs", "Queries", "Ranking", "Result", "Run", "Table", "compare", "compare_all",
     "contenders", "detectable_difference", "effect_size", "evaluate_measures", "evaluate_pairs", "evaluate_rankings",
     "have_unit_norm", "holm", "match", "rank_alike", "rank_collection", "ranking_of", "read_ids", "read_judgements",

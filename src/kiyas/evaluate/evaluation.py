@@ -167,6 +167,13 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
     ids, documents = _ids_and_vectors(collection)
     extra = 0 if excluded is None else 1
     known = {name: row for row, name in enumerate(ids)}
+    rows = []
+    for query, one in enumerate(gains):
+        strange = [document for document in one if document not in known]
+        if strange:
+            raise InputError(message("evaluate_measures", "gains", "of documents of the collection",
+                                     f"document {strange[0]!r} for query {query}"))
+        rows.append({known[document]: gain for document, gain in one.items()})
     own = None if excluded is None else [known.get(name) for name in excluded]
     rankings: dict[str, Ranking] = {}
     seconds: dict[str, float] = {}
@@ -185,7 +192,6 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
             rankings[name] = found if own is None else found.without(own)
         if progress is not None:
             progress(place + 1, len(chosen))
-    rows = [{known[document]: gain for document, gain in one.items()} for one in gains]
     done = evaluate_rankings(rankings, rows, metrics=wanted, samples=samples, seed=seed,
                              notes={name: note for name, _, note in chosen}, seconds=seconds)
     notes = _notes(documents, queries, done)
@@ -206,6 +212,10 @@ def evaluate_rankings(rankings: Mapping[str, Ranking], gains: Sequence[Mapping[A
     if not rankings or not wanted:
         raise InputError(message("evaluate_rankings", "rankings", "at least one, with at least one metric", "none"))
     main = wanted[0]
+    lengths = {name: len(ranking.rows) for name, ranking in rankings.items()}
+    if set(lengths.values()) != {len(gains)}:
+        raise InputError(message("evaluate_rankings", "gains", "one {document: gain} for each query of every ranking",
+                                 f"{len(gains)}, and rankings of {', '.join(map(str, sorted(set(lengths.values()))))}"))
     answerable = np.array([any(gain > 0 for gain in one.values()) for one in gains])
     if answerable.sum() < 2:
         raise InputError(message("evaluate_rankings", "gains", "with two queries or more that have a relevant "

@@ -36,8 +36,8 @@ def two_nn(near: Neighbours) -> tuple[float, np.ndarray]:
     """Intrinsic dimension by TwoNN (Facco et al. 2017), and the ratios μ = r₂/r₁ it is read from, sorted.
 
     μ follows 1 − μ^(−D) where density is locally even: D = (N − 1)/Σ ln μ over the smallest 90 % of μ, the rest taken
-    at the largest of these (a censored maximum likelihood; far pairs break the assumption first). Pairs at
-    distance 0 are left out (leave out duplicates altogether, as they make ratios of 1). NaN with fewer than ten usable rows.
+    at the largest of these (a censored maximum likelihood; far pairs break the assumption first). Leave
+    out duplicates before: a neighbour that is there twice makes a ratio of 1. NaN with fewer than ten usable rows.
     """
     first, second = near.distances[:, 0], near.distances[:, 1]
     usable = first > 0
