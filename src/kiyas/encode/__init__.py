@@ -32,13 +32,13 @@ __all__ = [
     "split_texts",
 ]
 
-_NAMES = ("wordllama", "use", "sentence-transformers:NAME_OR_FOLDER")
+_NAMES = ("wordllama", "use", "sentence-transformers:NAME_OR_FOLDER", "recurrent:FILE")
 
 
 def encoder(spec: str | Encoder | Callable[[list[str]], Any]) -> Encoder:
     """The encoder of that name, the encoder itself, or any callable texts → (texts, dims) array as one.
 
-    Names: ``wordllama``, ``use``, ``sentence-transformers:NAME_OR_FOLDER``. Raises `InputError` for
+    Names: ``wordllama``, ``use``, ``sentence-transformers:NAME_OR_FOLDER``, ``recurrent:FILE``. Raises `InputError` for
     another name, suggesting near ones; `MissingExtraError` with the install line where it needs a
     package that is not there.
 
@@ -46,7 +46,7 @@ def encoder(spec: str | Encoder | Callable[[list[str]], Any]) -> Encoder:
     Traceback (most recent call last):
         ...
     kiyas.errors.InputError: encoder: 'spec' must be wordllama, use, sentence-transformers:NAME_OR_FOLDER, \
-an Encoder or a callable, got 'wordlama'; did you mean wordllama?
+recurrent:FILE, an Encoder or a callable, got 'wordlama'; did you mean wordllama?
     """
     if isinstance(spec, Encoder):
         return spec
@@ -62,6 +62,9 @@ def _by_name(spec: str) -> Encoder:
     if kind == "sentence-transformers" and rest:
         from kiyas.encode.sentence_transformers import SentenceTransformers
         return SentenceTransformers(rest)
+    if kind == "recurrent" and rest:
+        from kiyas.encode.recurrent import by_name
+        return by_name(spec)
     if spec == "wordllama":
         from kiyas.encode.wordllama import WordLlama
         return WordLlama()

@@ -67,7 +67,9 @@ class Embedding(Layer):
             context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
         signal = self._one(inputs)
         ids = self.ids(signal.values)
-        mask = ids != 0 if self.mask_zero and signal.lengths is None else signal.mask
+        mask = signal.mask
+        if self.mask_zero and signal.lengths is None:
+            mask = ids != 0 if mask is None else mask & (ids != 0)
         return (Signal(self.table[ids], mask, signal.lengths),), None
 
 
@@ -85,6 +87,8 @@ class Masking(Layer):
         signal = self._one(inputs)
         x = numbers(signal)
         valid = (x != np.float32(self.value)).any(axis=-1)
+        if signal.mask is not None:
+            valid &= signal.mask
         return (Signal(x * valid[..., None].astype(np.float32), None if signal.lengths is not None else valid,
                        signal.lengths),), None
 

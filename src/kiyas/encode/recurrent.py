@@ -1,0 +1,171 @@
+"""Any recurrent model as an encoder of texts or series: ``kiyas index --encoder recurrent:FILE``.
+
+See docs/generation.md for tokenizers, docs/texts.md for encoders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kiyas.arrays import count
+from kiyas.encode.base import Encoder, Progress
+from kiyas.encode.states import States
+from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent.generation.reader import one_hot
+from kiyas.recurrent.loading import load
+from kiyas.recurrent.tokenizer import Tokenizer
+
+_PREFIX = "recurrent:"
+_ENDINGS = ("json", "pickle", "pkl")
+_OPTIONS = ("tokenizer", "layer", "pooling", "window")
+
+
+class RecurrentEncoder(Encoder):
+    """A recurrent model that turns texts, or series of numbers, into vectors.
+
+    Parameters: ``file``, of any model that `kiyas.recurrent.load` reads; ``tokenizer``, a file or a `Tokenizer`, None
+    for the one beside the model (NAME.tokenizer.json, tokenizer.json, or pickled); ``layer`` and ``pooling``: see
+    `kiyas.encode.states.States`; ``window``: texts are padded in front to this length before they are read, for a model
+    that was trained so, with `pad_sequences`, without a mask (longer ones are then too long).
+
+    ``name`` is ``recurrent:FILE`` with the options that are not defaults, ``recurrent:FILE(pooling=mean)``; ``version``
+    has the hashes of both files. Texts of like length share a batch; a vector does not depend on the batch, bit for
+    bit. Raises `FileError` for files, `InputError` for options that do not fit.
+    """
+
+    _batch_size = 64
+    _by_length = True
+
+    def __init__(self, file: str | Path, tokenizer: str | Path | Tokenizer | None = None, *, layer: str | None = None,
+                 pooling: str = "last", window: int | None = None) -> None:
+        path = Path(file)
+        given: dict[str, object] = {"tokenizer": tokenizer if isinstance(tokenizer, str | Path) else None,
+                                    "layer": layer, "pooling": None if pooling == "last" else pooling, "window": window}
+        options = ", ".join(f"{key}={value}" for key, value in given.items() if value is not None)
+        self.name = f"{_PREFIX}{file}" + (f"({options})" if options else "")
+        self.model = load(path)
+        self._states = States(self.model, layer, pooling, self.name)
+        self.layer, self.pooling, self.dims = self._states.layer, pooling, self._states.dims
+        self.window = self.max_tokens = None if window is None else count(window, "window", self.name, 1, 2**31)
+        self._given = tokenizer
+        self._read: Tokenizer | None = tokenizer if isinstance(tokenizer, Tokenizer) else None
+        hashes = [f"weights {_digest(path.read_bytes())}"]
+        if isinstance(tokenizer, Tokenizer):
+            hashes.append(f"tokenizer {_digest(tokenizer.to_json().encode())}")
+        else:
+            self._tokenizer_file = Path(tokenizer) if tokenizer is not None else _beside(path)
+            if self._tokenizer_file is not None:
+                self._read = Tokenizer.load(self._tokenizer_file)
+                hashes.append(f"tokenizer {_digest(self._tokenizer_file.read_bytes())}")
+        self.version = ", ".join(hashes)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What turns texts into the model's numbers; `FileError` where there is none (a model of series)."""
+        if self._read is None:
+            raise FileError(f"{self.name}: has no tokenizer; put it beside the model as NAME.tokenizer.json, or give "
+                            f"{_PREFIX}FILE(tokenizer=FILE)")
+        return self._read
+
+    def encode_series(self, series: Iterable[Any], batch_size: int | None = None,
+                      progress: Progress | None = None) -> np.ndarray:
+        """The vectors of series of numbers, each (time, features) with a time of its own: (series, dims) float32.
+
+        Raises `InputError` naming the series whose shape does not fit or that holds NaN.
+        """
+        owner = f"{self.name}.encode_series"
+        if self._states.features is None:
+            raise InputError(message(owner, "series", "for a model whose input is features", "a model of ids"))
+        rows = [self._series(one, number, owner) for number, one in enumerate(series)]
+        if not rows:
+            raise InputError(message(owner, "series", "at least one", "none"))
+        size = self._batch_size if batch_size is None else count(batch_size, "batch_size", owner, 1, 2**31)
+        order = np.argsort([-len(row) for row in rows], kind="stable")
+        out = np.empty((len(rows), self._states.dims), np.float32)
+        for start in range(0, len(rows), size):
+            numbers = order[start:start + size]
+            out[numbers] = self._states.vectors([rows[i] for i in numbers])
+            if progress is not None:
+                progress(min(start + size, len(rows)), len(rows))
+        return out
+
+    def _series(self, one: Any, number: int, owner: str) -> np.ndarray:
+        wanted = f"numbers of shape (time, {self._states.features}) with at least one step"
+        row = np.asarray(one)
+        if row.ndim != 2 or row.shape[1] != self._states.features or not len(row) or row.dtype.kind not in "fiu":
+            raise InputError(message(owner, "series", wanted, f"shape {row.shape} of {row.dtype} at number {number}"))
+        if not np.isfinite(row).all():
+            raise InputError(message(owner, "series", "finite", f"NaN or infinity at number {number}"))
+        return row.astype(np.float32)
+
+    # -- texts -------------------------------------------------------------------------------------
+
+    def _vectors(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        ids = [np.array(one, np.int64) for one in self.tokenizer.texts_to_sequences(texts)]
+        known = np.array([one.size > 0 for one in ids])
+        out = np.zeros((len(texts), self._states.dims), np.float32)
+        rows = np.flatnonzero(known)
+        if rows.size:
+            out[rows] = self._of_ids([ids[i] for i in rows])
+        return out, known
+
+    def _of_ids(self, ids: Sequence[np.ndarray]) -> np.ndarray:
+        padded = None
+        if self.window is not None:
+            ids = [one[-self.window:] for one in ids]
+            padded = np.array([self.window - one.size for one in ids], np.int64)
+            ids = [np.concatenate([np.zeros(gap, np.int64), one]) for gap, one in zip(padded, ids, strict=True)]
+        if self._states.features is None:
+            return self._states.vectors(ids, padded)
+        oov = self.tokenizer.oov_token
+        outside = None if oov is None else self.tokenizer.word_index.get(oov)
+        return self._states.vectors([one_hot(one, self._states.features, outside, self.name) for one in ids], padded)
+
+    def _inspect(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.fromiter(map(len, self.tokenizer.texts_to_sequences(texts)), np.int64, len(texts))
+        return counts, counts > 0
+
+
+def by_name(spec: str) -> RecurrentEncoder:
+    """The encoder of ``recurrent:FILE`` or ``recurrent:FILE(option=value, …)``.
+
+    Options are tokenizer, layer, pooling and window. Raises `InputError` for another one.
+    """
+    place = spec.removeprefix(_PREFIX)
+    match = None if Path(place).exists() else re.fullmatch(r"(.*)\(([^()]*)\)", place)
+    options: dict[str, Any] = {}
+    if match is not None:
+        place = match[1]
+        for part in filter(None, (piece.strip() for piece in match[2].split(","))):
+            key, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals or key not in _OPTIONS or not value:
+                raise InputError(message("encoder", "spec", f"{_PREFIX}FILE(option=value, …) with "
+                                         f"{', '.join(_OPTIONS)}", repr(part)))
+            options[key] = value
+    if "window" in options:
+        if not options["window"].isdecimal():
+            raise InputError(message("encoder", "window", "an integer from 1", repr(options["window"])))
+        options["window"] = int(options["window"])
+    return RecurrentEncoder(place, **options)
+
+
+def _beside(model: Path) -> Path | None:
+    """The one tokenizer that lies beside a model."""
+    for stem in (f"{model.stem}.tokenizer", "tokenizer"):
+        found = [path for ending in _ENDINGS if (path := model.with_name(f"{stem}.{ending}")).is_file()]
+        if len(found) > 1:
+            raise FileError(f"{model}: has several tokenizers beside it, {', '.join(path.name for path in found)}; "
+                            f"name one: {_PREFIX}{model}(tokenizer=FILE)")
+        if found:
+            return found[0]
+    return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

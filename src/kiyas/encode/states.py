@@ -1,0 +1,213 @@
+"""One vector of a whole sequence from a recurrent model: its last state, or a mean, maximum or attention over states.
+
+Long sequences go through in chunks, so that memory does not grow with them. Chunks begin at the start of each sequence
+and are of one length, so a vector does not depend on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kiyas.errors import InputError, message
+from kiyas.recurrent.layers import Bidirectional, Embedding, Recurrent
+from kiyas.recurrent.model import Model
+
+POOLINGS = ("last", "mean", "max", "attention")
+OUTPUT = "output"
+
+# Steps that are read at a time: enough for the kernels, few enough for any memory.
+_CHUNK = 256
+
+
+class States:
+    """Sequences to vectors, by a model up to one of its layers.
+
+    Parameters: ``model``, of one input; ``layer``, the name of the layer whose outputs are pooled, or "output" for the
+    model's own output as the vector; None for that where it is a vector of its own (no probabilities of classes, no
+    scores of the vocabulary), and else the last recurrent layer; ``pooling``, "last" (the state after the last step;
+    for two directions, after the last step of each), "mean", "max", "attention" (a mean weighted by the softmax of each
+    state's product with the last one over √n).
+
+    Raises `InputError` for a layer that there is not, or that gives no vector.
+    """
+
+    def __init__(self, model: Model, layer: str | None = None, pooling: str = "last", owner: str = "States") -> None:
+        if pooling not in POOLINGS:
+            raise InputError(message(owner, "pooling", " or ".join(map(repr, POOLINGS)), repr(pooling)))
+        if len(model.inputs) != 1:
+            raise InputError(message(owner, "model", "one of one input", f"{len(model.inputs)}"))
+        self.layer = _default_layer(model) if layer is None else layer
+        self.pooling = pooling
+        shape = model.input_shapes[0]
+        self.features = None if len(shape) == 2 else shape[-1]
+        if self.layer == OUTPUT:
+            self._model = Model(model.nodes, model.inputs, model.outputs[:1])
+        else:
+            self._model = _up_to(model, self.layer, pooling, owner)
+        width = self._model.output_shapes()[0][-1]
+        if width is None:
+            raise InputError(message(owner, "layer", "one of a known width", f"{self.layer!r}"))
+        self.dims = int(width)
+        self._sequences = len(self._model.output_shapes()[0]) == 3
+        if pooling != "last" and not self._sequences:
+            raise InputError(message(owner, "pooling", f"'last' for {self.layer!r}, which gives one vector already",
+                                     repr(pooling), "name a recurrent layer with layer="))
+        self._together = self._takes_lengths()
+
+    @property
+    def streams(self) -> bool:
+        """Whether long sequences go through in chunks; else each is in memory as a whole."""
+        return self._model.whole is None
+
+    def vectors(self, rows: Sequence[np.ndarray], padded: np.ndarray | None = None) -> np.ndarray:
+        """The vector of each sequence of ids (time,) or features (time, features): (rows, dims) float32.
+
+        ``padded`` (rows,): how many steps at the beginning of each are padding, which is read but not pooled.
+        """
+        out = np.empty((len(rows), self.dims), np.float32)
+        skip = np.zeros(len(rows), np.int64) if padded is None else padded
+        for numbers in self._groups(rows):
+            lengths = np.array([len(rows[i]) for i in numbers], np.int64)
+            out[numbers] = self._pooled([rows[i] for i in numbers], lengths, skip[numbers])
+        return out
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _groups(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        lengths = np.array([len(row) for row in rows], np.int64)
+        if self._together:
+            yield np.arange(len(rows))
+            return
+        for length in np.unique(lengths):
+            yield np.flatnonzero(lengths == length)
+
+    def _takes_lengths(self) -> bool:
+        """Whether rows of unlike length may share a batch: some layers know of no end but the array's."""
+        if self.streams:
+            return True
+        x = np.ones((2, 2), np.int64) if self.features is None else np.ones((2, 2, self.features), np.float32)
+        try:
+            self._model.predict(x, lengths=np.array([2, 1]))
+        except InputError:
+            return False
+        return True
+
+    def _pooled(self, rows: list[np.ndarray], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+        if self.pooling == "last":
+            return self._last(rows, lengths)
+        if self.pooling == "attention":
+            return self._attended(rows, lengths, skip)
+        worst = -np.inf if self.pooling == "max" else 0.0
+        total = np.full((len(rows), self.dims), worst)
+        for start, y in self._chunks(rows, lengths):
+            y = np.where(_valid(y, start, lengths, skip)[..., None], y, worst)
+            both = np.concatenate([total[:, None], y], axis=1)
+            # One after another, whatever the shape: a sum in another order would depend on the batch.
+            total = both.max(axis=1) if self.pooling == "max" else np.add.accumulate(both, axis=1)[:, -1]
+        if self.pooling == "mean":
+            total /= (lengths - skip)[:, None]
+        return total.astype(np.float32)
+
+    def _last(self, rows: list[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        last = np.zeros((len(rows), self.dims), np.float32)
+        for start, y in self._chunks(rows, lengths):
+            if not self._sequences:
+                here = lengths > start
+                last[here] = y[here]
+                continue
+            ends = (lengths > start) & (lengths <= start + y.shape[1])
+            last[ends] = y[ends, lengths[ends] - start - 1]
+        return last
+
+    def _attended(self, rows: list[np.ndarray], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+        """Through the sequence twice: its last state is known at its end only."""
+        query = self._last(rows, lengths).astype(np.float64) / np.sqrt(self.dims)
+        top = np.full(len(rows), -np.inf)
+        weight, total = np.zeros(len(rows)), np.zeros((len(rows), self.dims))
+        for start, y in self._chunks(rows, lengths):
+            wide = y.astype(np.float64)
+            scores = np.where(_valid(y, start, lengths, skip), (wide * query[:, None]).sum(axis=-1), -np.inf)
+            new = np.maximum(top, scores.max(axis=1))
+            seen = np.isfinite(new)
+            shift = np.where(seen, new, 0.0)
+            parts = np.exp(scores - shift[:, None])
+            fade = np.exp(np.where(seen, top, 0.0) - shift)
+            fade[~np.isfinite(top)] = 0.0
+            weight = np.add.accumulate(np.concatenate([(weight * fade)[:, None], parts], axis=1), axis=1)[:, -1]
+            total = np.add.accumulate(np.concatenate([(total * fade[:, None])[:, None], parts[..., None] * wide],
+                                                     axis=1), axis=1)[:, -1]
+            top = new
+        return (total / weight[:, None]).astype(np.float32)
+
+    def _chunks(self, rows: list[np.ndarray], lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of the first step, outputs of a chunk of all rows). What is behind a row's end means nothing."""
+        longest = int(lengths.max())
+        if not self.streams:
+            ends = None if (lengths == longest).all() else lengths
+            yield 0, self._model.predict(self._block(rows, 0, longest), lengths=ends)
+            return
+        stream = self._model.stream(len(rows))
+        for start in range(0, longest, _CHUNK):
+            stop = min(start + _CHUNK, longest)
+            yield start, stream.feed(self._block(rows, start, stop), lengths=np.clip(lengths - start, 0, stop - start))
+
+    def _block(self, rows: list[np.ndarray], start: int, stop: int) -> np.ndarray:
+        # Padding behind the end is 1, an id that every embedding has and that no mask takes for padding.
+        shape: tuple[int, ...] = (len(rows), stop - start)
+        block = np.ones(shape, np.int64) if self.features is None else np.zeros((*shape, self.features), np.float32)
+        for place, row in zip(block, rows, strict=True):
+            part = row[start:stop]
+            place[:len(part)] = part
+        return block
+
+
+def _valid(y: np.ndarray, start: int, lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    steps = np.arange(start, start + y.shape[1])
+    return np.asarray((steps >= skip[:, None]) & (steps < lengths[:, None]))
+
+
+def _default_layer(model: Model) -> str:
+    shape = model.output_shapes()[0]
+    if len(shape) == 2 and shape[-1] is not None:
+        from kiyas.recurrent.generation.reader import last_activation
+
+        tables = {node.layer.table.shape[0] for node in model.nodes if isinstance(node.layer, Embedding)}
+        scores = shape[-1] in (tables or {model.input_shapes[0][-1]})
+        if shape[-1] > 1 and not scores and last_activation(model) not in ("softmax", "sigmoid"):
+            return OUTPUT
+    found = [layer.name for layer in model.layers if isinstance(layer, Recurrent | Bidirectional)]
+    return found[-1] if found else OUTPUT
+
+
+def _up_to(model: Model, name: str, pooling: str, owner: str) -> Model:
+    """The model as far as a layer; a recurrent one gives its state after every step, if they are to be pooled."""
+    places = [i for i, node in enumerate(model.nodes) if node.layer.name == name]
+    if not places:
+        names = [layer.name for layer in model.layers]
+        raise InputError(message(owner, "layer", f"'{OUTPUT}' or one of {', '.join(names)}", repr(name)))
+    number = places[-1]
+    layer: Any = model.nodes[number].layer
+    if isinstance(layer, Recurrent | Bidirectional):
+        layer = replace(layer, return_sequences=pooling != "last", return_state=False)
+    needed = _needed(model, number)
+    place = {old: new for new, old in enumerate(needed)}
+    nodes = [type(node)(layer if i == number else node.layer, tuple((place[a], k) for a, k in node.inputs))
+             for i, node in ((i, model.nodes[i]) for i in needed)]
+    cut = Model(nodes, [place[i] for i in model.inputs if i in place], [(place[number], 0)])
+    if len(cut.output_shapes()[0]) not in (2, 3):
+        raise InputError(message(owner, "layer", "one that gives a vector, or one a step", f"{name!r}, which gives "
+                                 f"{cut.output_shapes()[0]}"))
+    return cut
+
+
+def _needed(model: Model, number: int) -> list[int]:
+    """The nodes that a node depends on, and itself, in order."""
+    wanted = {number}
+    for i in range(number, -1, -1):
+        if i in wanted:
+            wanted |= {before for before, _ in model.nodes[i].inputs}
+    return sorted(wanted)

@@ -1,0 +1,263 @@
+"""Recurrent models as encoders: pooling against loops, independence of the batch, files, options, what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kiyas.encode import encoder
+from kiyas.encode import states as module
+from kiyas.encode.collection import Collection
+from kiyas.encode.recurrent import RecurrentEncoder, by_name
+from kiyas.encode.states import States
+from kiyas.errors import FileError, InputError
+from kiyas.recurrent import Model, Tokenizer, layers
+
+GOLDEN = Path(__file__).parent / "golden" / "text"
+TEXTS = ["the old mill", "night", "an old man walks past the river at night", "silver runs",
+         "the man and the moon are old"]
+
+
+def weights(rng, cls, name, wide, n, **options):
+    gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[cls]
+    return getattr(layers, cls)(name, rng.normal(0, 1, (gates * n, wide)), rng.normal(0, 1, (gates * n, n)),
+                                rng.normal(0, 1, gates * n), **options)
+
+
+def series_model(kind="LSTM", seed=0, bidirectional=False):
+    rng = np.random.default_rng(seed)
+    second = weights(rng, kind, "two", 6, 5)
+    if bidirectional:
+        second = layers.Bidirectional("two", second, weights(rng, kind, "back", 6, 5))
+    return Model.sequential([weights(rng, kind, "one", 3, 6, return_sequences=True), second])
+
+
+def series(seed=0, lengths=(1, 7, 300, 4, 256, 512, 7)):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(n, 3)).astype(np.float32) for n in lengths]
+
+
+def states_of(model, name, row):
+    """The outputs of a recurrent layer after every step, by the model's own predict, prefix by prefix."""
+    last = States(model, name)
+    return np.array([last.vectors([row[:n]])[0] for n in range(1, len(row) + 1)])
+
+
+def pooled(h, how):
+    h = h.astype(np.float64)
+    if how == "attention":
+        scores = [sum(a * b for a, b in zip(one, h[-1], strict=True)) / len(h[-1]) ** 0.5 for one in h]
+        shares = [np.exp(s - max(scores)) for s in scores]
+        return sum(w * one for w, one in zip(shares, h, strict=True)) / sum(shares)
+    return {"last": h[-1], "mean": sum(h) / len(h), "max": h.max(axis=0)}[how]
+
+
+@pytest.mark.parametrize("pooling", module.POOLINGS)
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_poolings_against_loops(pooling, kind):
+    model = series_model(kind)
+    rows = series(lengths=(1, 7, 40))
+    got = States(model, "two", pooling).vectors(rows)
+    for row, vector in zip(rows, got, strict=True):
+        np.testing.assert_allclose(vector, pooled(states_of(model, "two", row), pooling), atol=1e-6)
+    np.testing.assert_array_equal(States(model, "two").vectors(rows)[2], model.predict(rows[2][None])[0])
+
+
+@pytest.mark.parametrize("pooling", module.POOLINGS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_vector_does_not_depend_on_the_batch(pooling, bidirectional):
+    model = series_model(bidirectional=bidirectional)
+    states, rows = States(model, "two", pooling), series()
+    assert states.streams != bidirectional
+    whole = states.vectors(rows)
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(states.vectors([row])[0], whole[i])
+    np.testing.assert_array_equal(states.vectors(rows[::-1]), whole[::-1])
+
+
+@pytest.mark.parametrize("pooling", module.POOLINGS)
+def test_chunks_only_bound_the_memory(pooling, monkeypatch):
+    states, rows = States(series_model(), "two", pooling), series()
+    whole = states.vectors(rows)
+    seen = []
+    original = module.States._block
+    monkeypatch.setattr(module.States, "_block",
+                        lambda self, rows, a, b: seen.append(b - a) or original(self, rows, a, b))
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    np.testing.assert_allclose(states.vectors(rows), whole, atol=1e-6)
+    assert max(seen) == 16
+
+
+def test_both_ways_the_last_state_is_that_at_the_end_of_each():
+    model = series_model(bidirectional=True)
+    rows = series(lengths=(5, 9))
+    got = States(model, "two").vectors(rows)
+    for row, vector in zip(rows, got, strict=True):
+        np.testing.assert_array_equal(vector, model.predict(row[None])[0])
+
+
+def test_which_layer_is_taken():
+    rng = np.random.default_rng(0)
+    lstm = weights(rng, "LSTM", "lstm", 4, 6)
+    table = layers.Embedding("embedding", rng.normal(size=(9, 4)))
+
+    def head(n, activation="linear"):
+        return layers.Dense("head", rng.normal(size=(n, 6)), activation=activation)
+    for last, wanted, dims in (([head(9, "softmax")], "lstm", 6), ([head(9)], "lstm", 6), ([head(3)], "output", 3),
+                               ([head(3, "softmax")], "lstm", 6), ([head(1)], "lstm", 6), ([], "output", 6),
+                               ([head(3, "tanh")], "output", 3)):
+        states = States(Model.sequential([table, lstm, *last]))
+        assert (states.layer, states.dims) == (wanted, dims)
+    model = Model.sequential([table, lstm, head(3)])
+    assert States(model, "embedding", "mean").dims == 4
+    with pytest.raises(InputError, match="'layer' must be 'output' or one of embedding, lstm, head, got 'two'"):
+        States(model, "two")
+    with pytest.raises(InputError, match="'pooling' must be 'last' for 'head', which gives one vector already"):
+        States(model, "head", "mean")
+    with pytest.raises(InputError, match="'pooling' must be 'last' or 'mean' or 'max' or 'attention', got 'sum'"):
+        States(model, pooling="sum")
+
+
+def test_a_model_that_pools_itself_is_taken_as_it_is():
+    rng = np.random.default_rng(0)
+    model = Model.sequential([weights(rng, "LSTM", "lstm", 3, 6, return_sequences=True), layers.GlobalAverage("mean")])
+    rows = series(lengths=(3, 8, 3))
+    got = States(model).vectors(rows)
+    for row, vector in zip(rows, got, strict=True):
+        np.testing.assert_array_equal(vector, model.predict(row[None])[0])
+
+
+# -- texts -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pytest.importorskip("h5py")
+    shutil.copy(GOLDEN / "loop_masked.h5", tmp_path / "words.h5")
+    shutil.copy(GOLDEN / "loop_masked.tokenizer.json", tmp_path / "words.tokenizer.json")
+    return tmp_path
+
+
+def test_texts_by_the_tokenizer_beside(folder):
+    made = encoder(f"recurrent:{folder / 'words.h5'}")
+    assert (made.layer, made.dims, made.max_tokens) == ("lstm_1", 12, None)
+    assert made.version.startswith("weights ")
+    assert ", tokenizer " in made.version
+    seen = []
+    vectors = made.encode(TEXTS, batch_size=2, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    model, tokenizer = made.model, made.tokenizer
+    inner = Model(model.nodes, model.inputs, [(len(model.nodes) - 2, 0)])
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        ids = np.array(tokenizer.texts_to_sequences([text]))
+        np.testing.assert_array_equal(vector, inner.predict(ids)[0])
+    assert made.count_tokens(TEXTS).tolist() == [3, 1, 9, 2, 7]
+    with pytest.raises(InputError, match="text 1 that has no token that the encoder knows"):
+        made.encode(["the", "zebra"])
+    assert not made.encode(["the", "zebra"], blank="zero")[1].any()
+
+
+def test_options_are_in_the_name_and_come_back_from_it(folder):
+    path = folder / "words.h5"
+    made = RecurrentEncoder(path, layer="lstm", pooling="mean", window=9)
+    assert made.name == f"recurrent:{path}(layer=lstm, pooling=mean, window=9)"
+    again = by_name(made.name)
+    assert (again.name, again.version) == (made.name, made.version)
+    np.testing.assert_array_equal(again.encode(TEXTS), made.encode(TEXTS))
+    assert made.dims == 16
+    with pytest.raises(InputError, match="of at most 9 tokens, got 10 in text 0"):
+        made.encode(["the " * 10])
+    np.testing.assert_array_equal(made.encode(["the " * 12], overlong="cut"), made.encode(["the " * 9]))
+
+
+def test_a_window_is_padded_as_keras_pads_and_padding_is_not_pooled(folder):
+    shutil.copy(GOLDEN / "loop_plain.h5", folder / "plain.h5")
+    shutil.copy(GOLDEN / "loop_plain.tokenizer.json", folder / "plain.tokenizer.json")
+    last = RecurrentEncoder(folder / "plain.h5", window=8)
+    free = RecurrentEncoder(folder / "plain.h5")
+    model = last.model
+    inner = Model(model.nodes, model.inputs, [(len(model.nodes) - 2, 0)])
+    ids = last.tokenizer.texts_to_sequences(["the old mill"])[0]
+    np.testing.assert_array_equal(last.encode(["the old mill"])[0], inner.predict(np.array([[0] * 5 + ids]))[0])
+    assert np.abs(last.encode(["the old mill"]) - free.encode(["the old mill"])).max() > 1e-3
+    mean = RecurrentEncoder(folder / "plain.h5", window=8, pooling="mean").encode(["the old mill"])[0]
+    every = [RecurrentEncoder(folder / "plain.h5", window=5 + n).encode([text])[0]
+             for n, text in enumerate(["the", "the old", "the old mill"], 1)]
+    np.testing.assert_allclose(mean, np.mean(every, axis=0), atol=1e-6)
+
+
+def test_a_collection_made_with_one_is_searched_with_the_same_one_only(folder, tmp_path):
+    name = f"recurrent:{folder / 'words.h5'}"
+    Collection.build(TEXTS, name, "manhattan").save(tmp_path / "shelf")
+    found = Collection.load(tmp_path / "shelf").search("silver runs", k=1)[0][0]
+    assert (found.id, found.score) == (3, 1.0)
+    shutil.copy(GOLDEN / "loop_post.h5", folder / "words.h5")
+    with pytest.raises(FileError, match="was made with the encoder recurrent:"):
+        Collection.load(tmp_path / "shelf")
+
+
+def test_series_and_their_errors(tmp_path):
+    series_model().save(tmp_path / "m.safetensors")
+    made = encoder(f"recurrent:{tmp_path / 'm.safetensors'}")
+    rows = series()
+    seen = []
+    vectors = made.encode_series(rows, batch_size=3, progress=lambda *a: seen.append(a))
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+    np.testing.assert_array_equal(vectors, made._states.vectors(rows))
+    for bad, words in (([], "at least one, got none"), ([rows[0], np.zeros((0, 3))], r"got shape \(0, 3\) .* number 1"),
+                       ([np.zeros((4, 2))], r"numbers of shape \(time, 3\) .* got shape \(4, 2\)"),
+                       ([np.full((2, 3), np.nan)], "NaN or infinity at number 0")):
+        with pytest.raises(InputError, match=words):
+            made.encode_series(bad)
+    with pytest.raises(FileError, match=r"has no tokenizer; put it beside the model as NAME\.tokenizer\.json"):
+        made.encode(["a"])
+
+
+def test_one_hot_characters_with_unknown_ones_as_zeros(tmp_path):
+    rng = np.random.default_rng(0)
+    model = Model.sequential([weights(rng, "LSTM", "lstm", 3, 4)])
+    model.save(tmp_path / "m.safetensors")
+    tokenizer = Tokenizer.from_vocabulary({"a": 0, "b": 1, "c": 2}, char_level=True, oov_token="?")
+    made = RecurrentEncoder(tmp_path / "m.safetensors", tokenizer)
+    x = np.array([[0, 1, 0], [0, 0, 0], [1, 0, 0]], np.float32)
+    np.testing.assert_array_equal(made.encode(["bza"])[0], model.predict(x[None])[0])
+    tokenizer.save(tmp_path / "m.tokenizer.json")
+    beside = RecurrentEncoder(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(beside.encode(["bza"]), made.encode(["bza"]))
+    with pytest.raises(InputError, match="series"):
+        RecurrentEncoder(GOLDEN / "loop_masked.h5", tokenizer).encode_series([x])
+
+
+@pytest.mark.parametrize(("spec", "words"), [
+    ("recurrent:none.h5", "none.h5: there is no such file"),
+    ("recurrent:none.h5(colour=red)", r"recurrent:FILE\(option=value, …\) with tokenizer, layer, pooling, window, got"),
+    ("recurrent:none.h5(window=x)", "'window' must be an integer from 1, got 'x'"),
+    ("recurrent:none.h5(window)", "got 'window'"),
+    ("recurrant:none.h5", "did you mean recurrent:FILE"),
+])
+def test_bad_names(spec, words):
+    with pytest.raises((InputError, FileError), match=words):
+        encoder(spec)
+
+
+def test_several_tokenizers_beside_are_not_chosen_from(folder):
+    shutil.copy(GOLDEN / "tokenizer_protocol4.pickle", folder / "words.tokenizer.pickle")
+    with pytest.raises(FileError, match=r"several tokenizers beside it, words\.tokenizer\.json, words\.tokenizer\.pickle"):
+        RecurrentEncoder(folder / "words.h5")
+    made = by_name(f"recurrent:{folder / 'words.h5'}(tokenizer={folder / 'words.tokenizer.json'})")
+    assert len(made.tokenizer) == 22
+
+
+def test_the_end_of_a_row_in_a_chunk_counts_beside_the_model_s_own_mask():
+    rng = np.random.default_rng(0)
+    lstm = weights(rng, "LSTM", "lstm", 3, 4)
+    table = layers.Embedding("embedding", rng.normal(size=(5, 3)), mask_zero=True)
+    model = Model.sequential([table, lstm])
+    ids = np.array([[1, 2, 3], [4, 0, 2]])
+    got = model.stream(2).feed(ids, lengths=[1, 2])
+    np.testing.assert_array_equal(got, [model.predict(ids[:1, :1])[0], model.predict(ids[1:, :1])[0]])
+    np.testing.assert_array_equal(model.predict(ids, mask=np.arange(3) < [[1], [2]]), got)
+    series = Model.sequential([layers.Masking("masking"), weights(rng, "LSTM", "lstm", 3, 4)], (None, 3))
+    x = rng.normal(size=(1, 3, 3))
+    np.testing.assert_array_equal(series.stream().feed(x, lengths=[2]), series.predict(x[:, :2]))
