@@ -12,13 +12,14 @@ import numpy as np
 from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent import inputs as checks
+from kiyas.recurrent.chain import Chain, chain
 from kiyas.recurrent.graph import Graph, Node
 from kiyas.recurrent.layers.base import FRESH, Context, Layer, Shape, Signal
 from kiyas.recurrent.layers.bidirectional import Bidirectional
 from kiyas.recurrent.layers.dense import Dense
 from kiyas.recurrent.layers.embedding import Embedding, Input
 from kiyas.recurrent.layers.recurrent import Recurrent
-from kiyas.recurrent.state import State
+from kiyas.recurrent.state import State, frozen
 
 if TYPE_CHECKING:
     from kiyas.recurrent.stream import Stateful, Stream
@@ -124,7 +125,7 @@ class Model:
             return y
         new = {key: tuple(np.concatenate([p[key][i] for _, p in parts]) for i in range(len(widths)))
                for key, widths in self.state_widths.items()}
-        return y, State._of(_frozen(new), batch)
+        return y, State._of(frozen(new), batch, self._chain)
 
     def step(self, x: Any, state: Any = None, threads: int = 1) -> tuple[Any, State]:
         """One time step: x (batch, features), or ids (batch,) -> the outputs after it, and the new state.
@@ -134,6 +135,11 @@ class Model:
 
         Raises `InputError` naming the first layer that needs all time steps at once (Bidirectional, Flatten, …).
         """
+        own = self._chain
+        if own is not None and threads == 1:
+            quickly = own.step(x, state)
+            if quickly is not None:
+                return quickly
         self._require_steps("Model.step")
         given = checks.several("Model.step", "x", x, self.input_names)
         wide = []
@@ -147,7 +153,7 @@ class Model:
         before = None if state is None else checks.state("Model.step", state, self.state_widths, batch)
         out, new = self.run(tuple(wide), before, Context(threads, resumed=True))
         y = tuple(s.values[:, 0] if timed else s.values for s, timed in zip(out, self._timed_outputs, strict=True))
-        return (y[0] if len(y) == 1 else y), State._of(_frozen(new), batch)
+        return (y[0] if len(y) == 1 else y), State._of(frozen(new), batch, own)
 
     def stream(self, batch: int = 1, state: Any = None) -> Stream:
         """A stream of ``batch`` rows: fed chunk by chunk, it keeps its state; see `kiyas.recurrent.Stream`."""
@@ -176,6 +182,9 @@ class Model:
                 self._fitting.clear()
             self._fitting.add(shapes)
         return self._graph.run(signals, state, context)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("_chain", "_timed_outputs", "whole")}
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -287,6 +296,10 @@ class Model:
                              "sequences")
 
     @cached_property
+    def _chain(self) -> Chain | None:
+        return chain(self._graph)
+
+    @cached_property
     def _timed_outputs(self) -> tuple[bool, ...]:
         return tuple(len(shape) > 2 for shape in self.output_shapes())
 
@@ -343,13 +356,6 @@ def _first_shape(layer: Layer) -> Shape:
 def _rows(signals: Sequence[Signal], start: int, stop: int) -> tuple[Signal, ...]:
     return tuple(Signal(s.values[start:stop], None if s.mask is None else s.mask[start:stop],
                         None if s.lengths is None else s.lengths[start:stop]) for s in signals)
-
-
-def _frozen(arrays: dict[str, tuple[np.ndarray, ...]]) -> dict[str, tuple[np.ndarray, ...]]:
-    for parts in arrays.values():
-        for a in parts:
-            a.flags.writeable = False
-    return arrays
 
 
 def _difference(mine: Any, theirs: Any, sample: str) -> PrecisionError:

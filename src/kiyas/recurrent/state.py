@@ -30,7 +30,7 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
     3
     """
 
-    __slots__ = ("_arrays", "batch")
+    __slots__ = ("_arrays", "_chain", "batch")
 
     def __init__(self, arrays: Mapping[str, Sequence[Any]]) -> None:
         """Take the arrays of each layer, copied; raises `InputError` for other shapes and unlike batches."""
@@ -50,12 +50,13 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
                 own.append(a)
             made[str(name)] = tuple(own)
         self._arrays, self.batch = made, batch or 0
+        self._chain: object = None
 
     @classmethod
-    def _of(cls, arrays: dict[str, tuple[np.ndarray, ...]], batch: int) -> State:
-        """Without a copy or a check, for arrays that nobody else will write to."""
+    def _of(cls, arrays: dict[str, tuple[np.ndarray, ...]], batch: int, chain: object = None) -> State:
+        """Without a copy or a check, for read-only arrays that nobody else holds; ``chain``: whose state it is."""
         state = cls.__new__(cls)
-        state._arrays, state.batch = arrays, batch
+        state._arrays, state.batch, state._chain = arrays, batch, chain
         return state
 
     # -- get and set -------------------------------------------------------------------------------
@@ -155,6 +156,9 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise FileError(f"{path}: is incomplete or altered ({error})") from None
 
+    def __reduce__(self) -> tuple[type[State], tuple[dict[str, tuple[np.ndarray, ...]]]]:
+        return State, (self._arrays,)
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {tuple(a.shape[1] for a in arrays)}" for name, arrays in self._arrays.items())
         return f"State(batch {self.batch}: {shown})"
@@ -169,3 +173,11 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
 
 def _widths(state: State) -> dict[str, tuple[int, ...]]:
     return {name: tuple(a.shape[1] for a in state[name]) for name in state}
+
+
+def frozen(arrays: dict[str, tuple[np.ndarray, ...]]) -> dict[str, tuple[np.ndarray, ...]]:
+    """The arrays made read-only, to be those of a state."""
+    for parts in arrays.values():
+        for a in parts:
+            a.flags.writeable = False
+    return arrays

@@ -10,7 +10,7 @@ from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent import inputs as checks
 from kiyas.recurrent.layers.base import Context
-from kiyas.recurrent.state import State
+from kiyas.recurrent.state import State, frozen
 
 if TYPE_CHECKING:
     from kiyas.recurrent.model import Model
@@ -56,7 +56,10 @@ class Stream:
 
     def step(self, x: Any) -> Any:
         """One time step (batch, features) or ids (batch,); see `Model.step`."""
-        y, self._state = self.model.step(x, self._state_for(np.shape(x)[0] if np.ndim(x) else 0))
+        y, new = self.model.step(x, self._state)
+        if new.batch != self.batch:
+            raise InputError(message("Stream.step", "x", f"of batch {self.batch}", f"{new.batch}"))
+        self._state = new
         return y
 
     def feed(self, x: Any, lengths: Any = None, mask: Any = None, threads: int = 1) -> Any:
@@ -69,11 +72,8 @@ class Stream:
         if signals[0].values.shape[0] != self.batch:
             raise InputError(message("Stream.feed", "x", f"of batch {self.batch}", f"{signals[0].values.shape[0]}"))
         out, new = model.run(signals, self._state, Context(threads, resumed=True))
-        self._state = State._of(new, self.batch)
+        self._state = State._of(frozen(new), self.batch, model._chain)
         return model._joined([[s.values for s in out]])
-
-    def _state_for(self, batch: int) -> State | None:
-        return self._state
 
 
 class Stateful:
@@ -126,7 +126,7 @@ class Stateful:
                                 lengths=None if s.lengths is None else s.lengths[start:start + self.batch])
                      for s in signals]
             out, new = self.model.run(piece, self._state, Context(threads))
-            self._state = State._of({k: v for k, v in new.items() if k in self._keys}, self.batch)
+            self._state = State._of(frozen({k: v for k, v in new.items() if k in self._keys}), self.batch)
             parts.append([s.values for s in out])
         return self.model._joined(parts)
 

@@ -99,6 +99,15 @@ class Layer(ABC):
         """The number of its weights."""
         return sum(value.size for f in fields(self) if isinstance(value := getattr(self, f.name), np.ndarray))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # without what is packed for this machine
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        self._set(**state)
+
     # -- for subclasses ----------------------------------------------------------------------------
 
     def _set(self, **values: Any) -> None:

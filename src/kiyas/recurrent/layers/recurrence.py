@@ -94,7 +94,8 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
     valid = signal.valid()
     if valid is None or valid.all():
         how = cells.sequence if every else cells.last
-        return how(x, state, reverse=reverse, threads=context.threads)
+        y, new = how(x, state, reverse=reverse, threads=context.threads)
+        return (y.copy() if y is new[0] else y), new
     lengths = valid.sum(axis=1)
     packed, order = _packed(x, valid, lengths)
     inner = None if state is None else tuple(np.ascontiguousarray(s[order]) for s in state)
