@@ -259,6 +259,33 @@ def test_groups_of_queries_are_held_out_together(monkeypatch):
         assert naive.leaks(kinds[0], np.flatnonzero(fold == f).tolist(), gains) == set()
 
 
+def test_of_a_document_in_parts_the_best_part_is_fitted_on_and_counts(monkeypatch):
+    queries, documents, gains = judged()
+    rng = np.random.default_rng(1)
+    # Every document in three rows, of which the middle one is the document and the others are noise.
+    rows = np.stack([rng.normal(size=documents.shape), documents, rng.normal(size=documents.shape)], axis=1)
+    parts = np.repeat(np.arange(240), 3)
+    made = judged_pairs(queries, rows.reshape(-1, 12), gains, parts)
+    whole = judged_pairs(queries, documents, gains)
+    assert np.array_equal(made.owners, whole.owners)
+    cosines = (rows * queries[:1, None, :] / np.sqrt((rows**2).sum(axis=2, keepdims=True))).sum(axis=2)
+    best = rows[made.owners[0], cosines[made.owners[0]].argmax()]
+    assert np.array_equal(made.documents[0], best)
+    watch = Watch(monkeypatch)
+    fit_judged(queries, rows.reshape(-1, 12), gains, parts=parts, folds=3, seed=1)
+    fold = folds_of(np.arange(60), 3, seed=1)
+    for f in range(3):
+        assert naive.leaks(watch.fits[f][0], np.flatnonzero(fold == f).tolist(), gains) == set()
+
+
+def test_parts_of_one_row_each_change_nothing():
+    queries, documents, gains = judged()
+    one = fit_judged(queries, documents, gains, folds=3)
+    assert fit_judged(queries, documents, gains, parts=np.arange(240), folds=3).settings == one.settings
+    spread = [{2 * d: g for d, g in row.items()} for row in gains]  # documents of odd number have no row
+    assert fit_judged(queries, documents, spread, parts=2 * np.arange(240), folds=3).settings == one.settings
+
+
 # -- pairs from texts -------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +300,7 @@ def test_pairs_of_texts_are_first_sentences_and_the_rest():
              "Too short.",
              "Rivers carry water to seas. They begin in the mountains and end where the land is flat.",
              "rivers carry water to seas. They begin in the mountains, and end where the land is flat!"]
-    made = text_pairs(texts, letters(), rows=[5, 6, 7, 8])
+    made = text_pairs(texts, letters(), owners=[5, 6, 7, 8])
     assert made.pairs.owners.tolist() == [5, 7]
     assert (made.found, made.short, made.repeated) == (2, 1, 1)
     vectors = letters().encode(["Bread needs flour and water.", texts[0].partition(". ")[2]])

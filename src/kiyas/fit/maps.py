@@ -30,8 +30,10 @@ _CUT = 10
 class Fitted:
     """A measure made for a collection, and what it gained on queries that had no part in making it.
 
+    ``held_out`` (queries,): what each query reached under the strength chosen without its fold; ``cosine`` (queries,).
+
     ``measure``: a `LinearMap` with cosine behind it, or cosine where no gain is shown; ``shrinkage``: λ, None without
-    a map. ``metric``: "mrr" of known items or "ndcg@10" of judged queries; ``settings``: its mean under every λ,
+    a map. ``metric``: "mrr@10" of known items or "ndcg@10" of judged queries; ``settings``: its mean under every λ,
     cosine's (None) first; ``gain``: of the whole way of choosing over cosine, with its interval; ``tried``: what was
     chosen before it was asked whether the gain is shown. ``pairs``: how many it was fitted on, by kind; ``queries``:
     how many it was measured on; ``seed``, ``folds`` repeat it.
@@ -47,6 +49,8 @@ class Fitted:
     queries: int
     folds: int
     seed: int
+    held_out: np.ndarray
+    cosine: np.ndarray
 
     @property
     def helps(self) -> bool:
@@ -71,12 +75,13 @@ class Fitted:
                 "folds": self.folds, "seed": self.seed, "conclusion": self.conclusion()}
 
 
-def fit_own(pairs: Pairs, documents: Array, *, folds: int = 5, seed: int = 0, proven: bool = True,
+def fit_own(pairs: Pairs, documents: Array, *, rivals: Array | None = None, folds: int = 5, seed: int = 0, proven: bool = True,
             progress: Progress | None = None) -> Fitted:
     """A map from the collection's own pairs (`text_pairs`), without any judgement.
 
     Each fold's questions look for their own answer among those of all pairs, under maps fitted without the fold.
-    ``documents`` (n, d): all rows of the collection, for their mean. ``proven``: take the map only if the gain of
+    ``documents`` (n, d): all rows of the collection, for their mean. ``rivals`` (r, d): more documents to look among,
+    which are no part of the fit. ``proven``: take the map only if the gain of
     choosing it is shown (its interval is above 0). Deterministic for a seed. Raises `InputError` for fewer pairs than
     folds.
 
@@ -89,6 +94,8 @@ def fit_own(pairs: Pairs, documents: Array, *, folds: int = 5, seed: int = 0, pr
     """
     folds = count(folds, "folds", "fit_own", 2, len(pairs), "there are no more pairs")
     Q, D = unit_rows(pairs.queries), unit_rows(pairs.documents)
+    if rivals is not None:
+        D = np.concatenate([D, unit_rows(rivals, "rivals", "fit_own")])
     fold = folds_of(pairs.owners, folds, seed)
     values = np.empty((len(SETTINGS), len(pairs)))
     for f in range(folds):
@@ -96,21 +103,23 @@ def fit_own(pairs: Pairs, documents: Array, *, folds: int = 5, seed: int = 0, pr
         rest = pairs.take(fold != f)
         stats = statistics([rest], rest.queries, rest.documents)
         for row, scores in enumerate(_scores(stats, Q[held], D)):
-            values[row, held] = reciprocal_rank(known_items(ranks_in_scores(scores, held)))
+            values[row, held] = reciprocal_rank(known_items(ranks_in_scores(scores, held)), _CUT)
         if progress is not None:
             progress(f + 1, folds)
-    return _fitted(values, fold, lambda: statistics([pairs], pairs.queries, documents), "mrr",
+    return _fitted(values, fold, lambda: statistics([pairs], pairs.queries, documents), f"mrr@{_CUT}",
                    {"own": len(pairs)}, folds, seed, proven)
 
 
 def fit_judged(queries: Array, documents: Array, gains: Sequence[Mapping[int, float]], own: Pairs | None = None, *,
-               withheld: Iterable[int] = (), groups: Sequence[int] | None = None, folds: int = 5, seed: int = 0,
-               proven: bool = True, progress: Progress | None = None) -> Fitted:
+               parts: np.ndarray | None = None, withheld: Iterable[int] = (),
+               groups: Sequence[int] | np.ndarray | None = None, folds: int = 5, seed: int = 0, proven: bool = True,
+               progress: Progress | None = None) -> Fitted:
     """A map from judged queries, together with the collection's own pairs where there are any.
 
-    ``queries`` (m, d), ``documents`` (n, d) vectors; ``gains``: for each query {row of a document: gain}; ``own``:
-    `text_pairs`. Within, queries are held out fold by fold, ``groups`` of them together, and **no pair of a document
-    that is relevant to a held-out query is fitted on**; nor is one of the ``withheld`` rows, which are relevant to
+    ``queries`` (m, d), ``documents`` (n, d) vectors; ``gains``: for each query {document: gain}, a document being its
+    row, or with ``parts`` (n,) ascending what `Passages.documents` says of each row; ``own``: `text_pairs`. Within,
+    queries are held out fold by fold, ``groups`` of them together, and **no pair of a document that is relevant to a
+    held-out query is fitted on**; nor is one of the ``withheld`` documents, which are relevant to
     queries that the caller holds out. Queries without a relevant document only count for the mean of the queries.
 
     >>> rng = np.random.default_rng(0)
@@ -125,6 +134,7 @@ def fit_judged(queries: Array, documents: Array, gains: Sequence[Mapping[int, fl
         raise InputError(message(owner, "gains", f"{len(Q)}, one for each query", len(gains)))
     if Q.shape[1] != D.shape[1]:
         raise InputError(message(owner, "documents", f"of {Q.shape[1]} dimensions", D.shape[1]))
+    part = np.arange(len(D)) if parts is None else np.asarray(parts, np.int64)
     relevant = [{row for row, gain in one.items() if gain > 0} for one in gains]
     judged = np.array([i for i, one in enumerate(relevant) if one], np.int64)
     folds = count(folds, "folds", owner, 2, max(2, judged.size))
@@ -136,20 +146,20 @@ def fit_judged(queries: Array, documents: Array, gains: Sequence[Mapping[int, fl
         held = judged[fold == f]
         rest = np.setdiff1d(np.arange(len(Q)), held)
         hidden = away.union(*(relevant[q] for q in held))
-        stats = _judged_statistics(Q, D, gains, rest, own, hidden)
+        stats = _judged_statistics(Q, D, part, gains, rest, own, hidden)
         for row, scores in enumerate(_scores(stats, Q[held], D)):
-            values[row, fold == f] = _ndcg(scores, [gains[q] for q in held])
+            values[row, fold == f] = _ndcg(_of_documents(scores, part), [gains[q] for q in held])
         if progress is not None:
             progress(f + 1, folds)
     used = {"judged": sum(map(len, relevant)), **({"own": len(own)} if own is not None else {})}
-    return _fitted(values, fold, lambda: _judged_statistics(Q, D, gains, np.arange(len(Q)), own, away),
+    return _fitted(values, fold, lambda: _judged_statistics(Q, D, part, gains, np.arange(len(Q)), own, away),
                    f"ndcg@{_CUT}", used, folds, seed, proven)
 
 
-def _judged_statistics(Q: np.ndarray, D: np.ndarray, gains: Sequence[Mapping[int, float]], rest: np.ndarray,
-                       own: Pairs | None, hidden: set[int]) -> Statistics:
-    """Of the queries ``rest``, without a pair of the rows ``hidden``."""
-    kinds = [judged_pairs(Q[rest], D, [gains[q] for q in rest]).without(hidden)]
+def _judged_statistics(Q: np.ndarray, D: np.ndarray, part: np.ndarray, gains: Sequence[Mapping[int, float]],
+                       rest: np.ndarray, own: Pairs | None, hidden: set[int]) -> Statistics:
+    """Of the queries ``rest``, without a pair of the documents ``hidden``."""
+    kinds = [judged_pairs(Q[rest], D, [gains[q] for q in rest], part).without(hidden)]
     if own is not None:
         kinds.append(own.without(hidden))
     return statistics(kinds, Q[rest], D)
@@ -163,12 +173,23 @@ def _fitted(values: np.ndarray, fold: np.ndarray, final: Callable[[], Statistics
     taken = tried if not proven or gain.low > 0 else None
     measure = Cosine() if taken is None else final().map(taken)
     means = dict(zip(SETTINGS, values.mean(axis=1).tolist(), strict=True))
-    return Fitted(measure, taken, tried, metric, means, gain, pairs, values.shape[1], folds, seed)
+    return Fitted(measure, taken, tried, metric, means, gain, pairs, values.shape[1], folds, seed, choice.honest,
+                  values[0])
 
 
 def _scores(stats: Statistics, Q: np.ndarray, D: np.ndarray) -> list[np.ndarray]:
     """Under every setting, cosine first."""
     return [Q @ D.T, *stats.scores(Q, D, SHRINKAGES)]
+
+
+def _of_documents(scores: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Scores of rows as scores of documents, each by its best row; documents without one get −∞."""
+    if part.size == part[-1] + 1 and bool((part == np.arange(part.size)).all()):
+        return scores
+    out = np.full((scores.shape[0], int(part.max()) + 1), -np.inf)
+    starts = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))
+    out[:, part[starts]] = np.maximum.reduceat(scores, starts, axis=1)
+    return out
 
 
 def _ndcg(scores: np.ndarray, gains: Sequence[Mapping[int, float]]) -> np.ndarray:

@@ -23,8 +23,8 @@ MOST_PAIRS = 4000
 class Pairs:
     """Vectors that belong together, row by row.
 
-    ``queries``, ``documents`` (n, d) floats; ``owners`` (n,) int64, the row of the collection that each document vector
-    is, or is a part of. Fitting leaves out the pairs of withheld rows by it.
+    ``queries``, ``documents`` (n, d) floats; ``owners`` (n,) int64, the number of the document in the collection that
+    each document vector is, or is a part of. Fitting leaves out the pairs of withheld documents by it.
 
     >>> pairs = Pairs(np.eye(3), np.eye(3), np.array([4, 7, 4]))
     >>> pairs.without([4]).owners.tolist(), len(pairs)
@@ -56,18 +56,20 @@ class Pairs:
         return Pairs(self.queries[rows], self.documents[rows], self.owners[rows])
 
     def without(self, withheld: Iterable[int]) -> Pairs:
-        """Without the pairs of these rows of the collection; raises `InputError` where none is left."""
+        """Without the pairs of these documents of the collection; raises `InputError` where none is left."""
         keep = ~np.isin(self.owners, np.fromiter(withheld, np.int64))
         if not keep.any():
             raise InputError("Pairs: every pair is of a withheld document, so there is nothing to fit on")
         return self if keep.all() else self.take(keep)
 
 
-def judged_pairs(queries: Array, documents: Array, gains: Sequence[Mapping[int, float]]) -> Pairs:
+def judged_pairs(queries: Array, documents: Array, gains: Sequence[Mapping[int, float]],
+                 parts: np.ndarray | None = None) -> Pairs:
     """Every (query, relevant document) pair.
 
-    ``queries`` (m, d), ``documents`` (n, d); ``gains``: for each query {row of a document: gain}; a gain above 0 is
-    relevant. Raises `InputError` where nothing is.
+    ``queries`` (m, d), ``documents`` (n, d); ``gains``: for each query {document: gain}; a gain above 0 is relevant.
+    A document is its row, or with ``parts`` (n,) ascending, the document of each row, those of its rows; then its row
+    of the highest cosine stands for it. Raises `InputError` where nothing is relevant.
 
     >>> judged_pairs(np.eye(2), np.ones((3, 2)), [{2: 1.0, 0: 0.0}, {}]).owners.tolist()
     [2]
@@ -75,12 +77,26 @@ def judged_pairs(queries: Array, documents: Array, gains: Sequence[Mapping[int, 
     Q = np.asarray(to_numpy(queries), np.float64)
     if len(gains) != len(Q):
         raise InputError(message("judged_pairs", "gains", f"{len(Q)}, one for each query", len(gains)))
-    found = [(q, row) for q, one in enumerate(gains) for row, gain in one.items() if gain > 0]
+    found = [(q, document) for q, one in enumerate(gains) for document, gain in one.items() if gain > 0]
     if not found:
         raise InputError("judged_pairs: no query has a relevant document")
     place = np.array(found, np.int64)
-    rows = np.asarray(to_numpy(documents)[place[:, 1]], np.float64)
-    return Pairs(Q[place[:, 0]], rows, place[:, 1])
+    rows = place[:, 1] if parts is None else _best_parts(Q, documents, place, np.asarray(parts))
+    return Pairs(Q[place[:, 0]], np.asarray(to_numpy(documents)[rows], np.float64), place[:, 1])
+
+
+def _best_parts(Q: np.ndarray, documents: Array, place: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """The row of the highest cosine with the query among those of each document."""
+    bounds = np.searchsorted(parts, place[:, 1]), np.searchsorted(parts, place[:, 1], side="right")
+    D = to_numpy(documents)
+    rows = np.empty(len(place), np.int64)
+    for i, (start, stop) in enumerate(zip(*(b.tolist() for b in bounds), strict=True)):
+        if stop == start:
+            raise InputError(f"judged_pairs: document {place[i, 1]} has no row")
+        part = np.asarray(D[start:stop], np.float64)
+        norms = np.sqrt((part * part).sum(axis=1))
+        rows[i] = start + int(((part @ Q[place[i, 0]]) / np.where(norms > 0, norms, 1.0)).argmax())
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +116,13 @@ class TextPairs:
 
 
 def text_pairs(texts: Sequence[str], encoder: Encoder, titles: Sequence[str] | None = None, *,
-               rows: Sequence[int] | None = None, passage_tokens: int | None = None, most: int = MOST_PAIRS,
+               owners: Sequence[int] | None = None, passage_tokens: int | None = None, most: int = MOST_PAIRS,
                seed: int = 0, progress: Progress | None = None) -> TextPairs:
     """The pairs of a collection's own texts: title, or first sentence, and the rest.
 
-    ``titles``: see `kiyas.encode.known_items`. ``rows``: the owner of each text, its number unless given.
-    ``passage_tokens``: as the collection was split; of a longer rest the first passage is taken. ``most``: of more
-    pairs, so many are drawn with ``seed``. ``progress(done, total)`` counts texts encoded.
+    ``titles``: see `kiyas.encode.known_items`. ``owners``: the number of the document that each text is, its place
+    unless given. ``passage_tokens``: as the collection was split; of a longer rest the first passage is taken.
+    ``most``: of more pairs, so many are drawn with ``seed``. ``progress(done, total)`` counts texts encoded.
     Raises `InputError` where fewer than two texts can be split.
     """
     kept = different_texts(texts)
@@ -123,10 +139,10 @@ def text_pairs(texts: Sequence[str], encoder: Encoder, titles: Sequence[str] | N
     vectors = encoder.encode(_first_passages(questions, encoder, passage_tokens) + answers, progress=progress)
     n = len(questions)
     numbers = np.array([kept[items.targets[i]] for i in chosen], np.int64)
-    owners = numbers if rows is None else np.asarray(rows, np.int64)[numbers]
+    whose = numbers if owners is None else np.asarray(owners, np.int64)[numbers]
     good = (np.abs(vectors).max(axis=1) > 0)
     good = good[:n] & good[n:]
-    return TextPairs(Pairs(vectors[:n][good], vectors[n:][good], owners[good]), len(items.targets), items.short,
+    return TextPairs(Pairs(vectors[:n][good], vectors[n:][good], whose[good]), len(items.targets), items.short,
                      items.ambiguous, len(texts) - len(kept))
 
 
