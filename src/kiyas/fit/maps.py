@@ -75,8 +75,8 @@ class Fitted:
                 "folds": self.folds, "seed": self.seed, "conclusion": self.conclusion()}
 
 
-def fit_own(pairs: Pairs, documents: Array, *, rivals: Array | None = None, folds: int = 5, seed: int = 0, proven: bool = True,
-            progress: Progress | None = None) -> Fitted:
+def fit_own(pairs: Pairs, documents: Array, *, rivals: Array | None = None, folds: int = 5, seed: int = 0,
+            proven: bool = True, progress: Progress | None = None) -> Fitted:
     """A map from the collection's own pairs (`text_pairs`), without any judgement.
 
     Each fold's questions look for their own answer among those of all pairs, under maps fitted without the fold.
