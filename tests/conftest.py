@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from command import run, stub_encoder  # noqa: F401  fixtures
 from hypothesis import settings
 
 from kiyas import kernels

@@ -8,46 +8,13 @@ import numpy as np
 import pytest
 
 from kiyas import Index
-from kiyas.encode.base import CallableEncoder
 
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
 
-from kiyas.cli import main
+from command import LETTERS, Letters
 
-LETTERS = "abcdefghijklmnop"
-
-
-class Letters(CallableEncoder):
-    """Counts of letters: an encoder without a model."""
-
-    def __init__(self):
-        super().__init__(lambda texts: [[t.lower().count(c) for c in LETTERS] for t in texts], "wordllama", "stub",
-                         dims=len(LETTERS), count_tokens=None)
-
-    def count_tokens(self, texts):
-        return np.array([len(t.split()) for t in texts], np.int64)
-
-
-@pytest.fixture(autouse=True)
-def stub_encoder(monkeypatch):
-    monkeypatch.setattr("kiyas.encode._by_name", lambda spec: Letters())
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*argv, code=0):
-        got = main([str(a) for a in argv])
-        out, err = capsys.readouterr()
-        assert got == code, err or out
-        assert "Traceback" not in err
-        if code:
-            assert err.count("\n") == 1
-            assert err.startswith("kiyas: ")
-        else:
-            assert err == ""
-        return out if code == 0 else err
-    return call
+pytestmark = pytest.mark.usefixtures("stub_encoder")
 
 
 @pytest.fixture

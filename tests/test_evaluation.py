@@ -329,8 +329,7 @@ def test_bad_runs_are_named_by_line(text, words, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("p.jsonl", '{"sentence1": "a", "sentence2": "b", "score": 1.5}\n'
-                '{"sentence1": "c", "sentence2": "d", "score": 3}\n'),
+    ("p.jsonl", '{"text1": "a", "text2": "b", "score": 1.5}\n{"text1": "c", "text2": "d", "score": 3}\n'),
     ("p.csv", "sentence1,sentence2,score\na,b,1.5\nc,d,3\n"),
     ("p.tsv", "sentence1\tsentence2\tscore\na\tb\t1.5\nc\td\t3\n"),
     ("q.tsv", "a\tb\t1.5\nc\td\t3\n"),

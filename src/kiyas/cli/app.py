@@ -61,8 +61,8 @@ def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "word
 @app.command
 def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])],
           measure: Annotated[str, Parameter(name=["--measure", "-m"])] = "cosine", encoder: str = "wordllama",
-          ids: str | None = None, text_column: str | None = None, vector_column: str | None = None,
-          lines: Switch = False, passage_tokens: int | None = None,
+          ids: str | None = None, text_column: str | None = None, title_column: str | None = None,
+          vector_column: str | None = None, lines: Switch = False, passage_tokens: int | None = None,
           overwrite: Switch = False, json: Json = False) -> None:
     """Make an index of vectors or texts.
 
@@ -82,6 +82,8 @@ def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
         The field of ids, or a .txt (one a line) or .npy file of them.
     text_column
         The field that holds the text (text, unless given).
+    title_column
+        A field that comes before the text, such as title.
     vector_column
         The array or column that holds the vectors.
     lines
@@ -96,7 +98,7 @@ def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
     from kiyas.cli import build as command
 
     command.run([*files], output, measure, encoder,
-                command.Options(ids, text_column, vector_column, lines, passage_tokens, overwrite), json)
+                command.Options(ids, text_column, title_column, vector_column, lines, passage_tokens, overwrite), json)
 
 
 @app.command

@@ -20,7 +20,7 @@ from kiyas.measures.base import Measure
 from kiyas.search import Index
 
 # For encoders without a limit of their own: the mean of more tokens says little about any of them.
-_PASSAGE_TOKENS = 256
+PASSAGE_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Options:
 
     ids: str | None = None
     text_column: str | None = None
+    title_column: str | None = None
     vector_column: str | None = None
     lines: bool = False
     passage_tokens: int | None = None
@@ -42,8 +43,8 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
     # What can be wrong without reading anything comes first, before minutes of encoding.
     chosen = make_measure(measure)
     free_or_ours(output, options.overwrite)
-    records = read_files(files, text_column=options.text_column, vector_column=options.vector_column, ids=options.ids,
-                         lines=options.lines)
+    records = read_files(files, text_column=options.text_column, title_column=options.title_column,
+                         vector_column=options.vector_column, ids=options.ids, lines=options.lines)
     if records.vectors is not None:
         facts = _vectors(records.vectors, records, output, chosen)
     else:
@@ -74,7 +75,7 @@ def _texts(records: Records, output: Path, measure: Measure, encoder: str, optio
     chosen = make_encoder(encoder)
     tokens = options.passage_tokens
     if tokens is None:
-        tokens = chosen.max_tokens or _PASSAGE_TOKENS
+        tokens = chosen.max_tokens or PASSAGE_TOKENS
     with show.progress("encoding") as report:
         collection = Collection.build(records.texts or [], chosen, measure, records.ids,
                                       passage_tokens=tokens or None, progress=report)

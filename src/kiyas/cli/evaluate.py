@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kiyas.arrays import count
 from kiyas.cli import given, show
+from kiyas.cli.build import PASSAGE_TOKENS
 from kiyas.directory import write_whole
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection
@@ -112,6 +113,7 @@ def evaluated(asked: Asked) -> tuple[str, Evaluation | PairEvaluation]:
 def _judged(asked: Asked, collection: Index | Collection, queries: Path, qrels: Path) -> tuple[str, Evaluation]:
     # What can be wrong in the files comes before minutes of encoding and searching.
     read = read_queries(queries, asked.query_ids)
+    given.require_comparable(read, collection, queries)
     judgements = read_judgements(qrels)
     ids = given.ids_of(collection)
     matched = match(judgements, read.ids, ids, unknown="count" if asked.allow_unknown else "error")
@@ -150,7 +152,9 @@ def _known(asked: Asked, collection: Index | Collection) -> tuple[str, Evaluatio
     if chosen.size > limit:
         chosen = np.sort(np.random.default_rng(asked.seed).permutation(chosen.size)[:limit])
     with show.progress("encoding") as report:
-        tokens = collection.encoder.max_tokens
+        # Split as the collection was: where no text was too long, none is now.
+        split = len(collection.passages) > len(collection)
+        tokens = collection.encoder.max_tokens or (PASSAGE_TOKENS if split else None)
         rest = Collection.build(items.texts, collection.encoder, passage_tokens=tokens, progress=report)
         vectors = collection.encode([items.queries[i] for i in chosen])
     gains = [{items.targets[i]: 1.0} for i in chosen]

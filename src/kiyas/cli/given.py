@@ -34,21 +34,24 @@ def ids_of(given: Index | Collection) -> list[Any]:
     return list(given.ids.tolist())
 
 
-def query_vectors(queries: Queries, given: Index | Collection, path: Path) -> np.ndarray:
-    """Queries as vectors: as they are, or encoded as the collection was."""
-    if isinstance(given, Collection):
-        if queries.texts is not None:
-            with show.progress("encoding queries") as report:
-                return given.encoder.encode(queries.texts, progress=report)
-        dims = given.index.dims
-    else:
-        if queries.vectors is None:
+def require_comparable(queries: Queries, given: Index | Collection, path: Path) -> None:
+    """Raise `InputError` for queries that cannot be compared with the documents, before any work is done."""
+    if queries.vectors is None:
+        if isinstance(given, Index):
             raise InputError(f"{path}: holds texts, but the index holds vectors; give the queries' vectors, encoded as "
                              "the documents were, or make an index of the texts")
-        dims = given.dims
-    vectors = queries.vectors
-    assert vectors is not None
-    if vectors.shape[1] != dims:
-        raise InputError(f"{path}: has vectors of {vectors.shape[1]} dimensions, the documents have {dims}; encode "
-                         "both with one encoder")
-    return vectors
+        return
+    dims = given.index.dims if isinstance(given, Collection) else given.dims
+    if queries.vectors.shape[1] != dims:
+        raise InputError(f"{path}: has vectors of {queries.vectors.shape[1]} dimensions, the documents have {dims}; "
+                         "encode both with one encoder")
+
+
+def query_vectors(queries: Queries, given: Index | Collection, path: Path) -> np.ndarray:
+    """Queries as vectors: as they are, or encoded as the collection was."""
+    require_comparable(queries, given, path)
+    if queries.vectors is not None:
+        return queries.vectors
+    assert isinstance(given, Collection) and queries.texts is not None
+    with show.progress("encoding queries") as report:
+        return given.encoder.encode(queries.texts, progress=report)

@@ -52,16 +52,18 @@ class Records:
 @dataclass(frozen=True)
 class _Wanted:
     text: str | None
+    title: str | None
     vector: str | None
     ids: str | None
     lines: bool
 
 
-def read_files(paths: Sequence[str | Path], *, text_column: str | None = None, vector_column: str | None = None,
-               ids: str | Path | None = None, lines: bool = False) -> Records:
+def read_files(paths: Sequence[str | Path], *, text_column: str | None = None, title_column: str | None = None,
+               vector_column: str | None = None, ids: str | Path | None = None, lines: bool = False) -> Records:
     """Read one or more files of the same kind, one after the other.
 
-    ``text_column``: the field that holds the text (``text``, unless given). ``vector_column``: the array of a
+    ``text_column``: the field that holds the text (``text``, unless given). ``title_column``: a field that comes before
+    it, with a blank line between. ``vector_column``: the array of a
     .npz or .safetensors file, the column of a table (the only one, unless given). ``ids``: the field or column
     of ids (``id`` or ``_id`` where there is one), or for vectors a .txt (one a line) or .npy file of them; a .txt
     that is one text has its path as its id. ``lines``: every line of a .txt or .md that is not blank is a text.
@@ -73,7 +75,7 @@ def read_files(paths: Sequence[str | Path], *, text_column: str | None = None, v
     if not files:
         raise FileError("no file was given")
     beside = Path(ids) if ids is not None and Path(ids).suffix in (".txt", ".npy") else None
-    wanted = _Wanted(text_column, vector_column, None if beside or ids is None else str(ids), lines)
+    wanted = _Wanted(text_column, title_column, vector_column, None if beside or ids is None else str(ids), lines)
     parts = [_read(path, wanted) for path in files]
     if len({part.texts is None for part in parts}) > 1:
         odd = next(i for i, part in enumerate(parts) if (part.texts is None) != (parts[0].texts is None))
@@ -91,7 +93,7 @@ def read_files(paths: Sequence[str | Path], *, text_column: str | None = None, v
 
 def read_vectors(path: str | Path, column: str | None = None) -> np.ndarray:
     """The vectors of one file, (rows, dims); a one-dimensional array is one vector."""
-    part = _read(Path(path), _Wanted(None, column, None, False))
+    part = _read(Path(path), _Wanted(None, None, column, None, False))
     if part.vectors is None:
         raise FileError(f"{path}: holds texts, where vectors are wanted")
     return part.vectors
@@ -236,12 +238,13 @@ def _records(path: Path, records: Iterable[tuple[int, dict[str, Any]]], wanted: 
     for number, record in records:
         if not texts and id_field is None:
             id_field = next((name for name in _ID_FIELDS if name in record), None)
-        for name, purpose in ((field, "text"), (id_field, "id")):
+        for name, purpose, option in ((field, "text", "--text-column"), (wanted.title, "title", "--title-column"),
+                                      (id_field, "id", "--ids")):
             if name is not None and name not in record:
-                cure = "name one with " + ("--text-column" if purpose == "text" else "--ids")
+                cure = f"name one with {option}"
                 raise FileError(f"{path}, line {number}: has no field {name!r} for the {purpose}; it has "
                                 f"{', '.join(record)}; {cure}")
-        text = record[field]
+        text = _titled(record[field], record[wanted.title] if wanted.title else None)
         if not isinstance(text, str) or not text.strip():
             raise FileError(f"{path}, line {number}: field {field!r} must be a text that is not blank, got {text!r}")
         texts.append(text)
@@ -250,6 +253,13 @@ def _records(path: Path, records: Iterable[tuple[int, dict[str, Any]]], wanted: 
     if not texts:
         raise FileError(f"{path}: holds no records")
     return Records(texts=texts, ids=ids if id_field is not None else None)
+
+
+def _titled(text: Any, title: Any) -> Any:
+    """A text below its title, as a paragraph of its own."""
+    if isinstance(text, str) and isinstance(title, str) and title.strip():
+        return f"{title.strip()}\n\n{text}" if text.strip() else title
+    return text
 
 
 def _table(path: Path, ending: str, wanted: _Wanted) -> Records:
@@ -278,6 +288,9 @@ def _table(path: Path, ending: str, wanted: _Wanted) -> Records:
             raise FileError(f"{path}: column {name!r} must hold vectors of one length in every row") from None
         return Records(vectors=_matrix(vectors, path), ids=ids)
     texts = _column(table, wanted.text or "text", path).to_pylist()
+    if wanted.title is not None:
+        texts = [_titled(text, title) for text, title in
+                 zip(texts, _column(table, wanted.title, path).to_pylist(), strict=True)]
     bad = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
     if bad is not None:
         raise FileError(f"{path}, row {bad}: column {wanted.text or 'text'!r} must hold a text that is not blank, got "
