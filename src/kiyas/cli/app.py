@@ -250,6 +250,84 @@ def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, q
 
 
 @app.command
+def fit(directory: Path, /, *, queries: Path | None = None, qrels: Path | None = None, query_ids: Path | None = None,
+        allow_unknown: Switch = False, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+        apply: Switch = False, folds: int = 5, seed: int = 0, json: Json = False) -> None:
+    """Make a measure for a collection: a map in front of cosine, if it gains anything.
+
+    Without judgements it is fitted on the collection's own texts: first sentences and what follows them.
+
+    Parameters
+    ----------
+    directory
+        The index.
+    queries
+        Judged queries, with --qrels: .jsonl, .csv, .tsv or .txt of texts, or vectors.
+    qrels
+        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
+    query_ids
+        A .txt, .json or .npy of the ids of queries that are vectors.
+    allow_unknown
+        Count judgements of unknown documents and queries instead of stopping at the first.
+    output
+        The directory of the measure (the index's name with .measure, unless given), for --measure.
+    apply
+        Make it the measure of the index too.
+    folds
+        How many parts are held out in turn.
+    seed
+        Of folds and draws.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import fitting as command
+
+    command.run(command.Asked(directory, queries, query_ids, qrels, allow_unknown, folds, seed), output, apply, json)
+
+
+@app.command
+def choose(directory: Path | None = None, /, *, queries: Path | None = None, qrels: Path | None = None,
+           query_ids: Path | None = None, allow_unknown: Switch = False, purpose: str | None = None,
+           output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, folds: int = 5,
+           repeats: int = 3, seed: int = 0, json: Json = False) -> None:
+    """Choose a measure with proof: by judged queries or known items, or by purpose where nothing can be measured.
+
+    Parameters
+    ----------
+    directory
+        The index; not needed with --purpose.
+    queries
+        Judged queries, with --qrels; without both, a collection of texts is asked for known items.
+    qrels
+        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
+    query_ids
+        A .txt, .json or .npy of the ids of queries that are vectors.
+    allow_unknown
+        Count judgements of unknown documents and queries instead of stopping at the first.
+    purpose
+        A start without measuring: plain-retrieval, hierarchy, long-texts, consistency, learned-relevance or speed.
+    output
+        The directory of the decision and its measure (the index's name with .choice, unless given), for --measure.
+    folds
+        How many parts the queries are dealt into.
+    repeats
+        How often they are dealt anew (known items: once).
+    seed
+        Of folds, tests and draws.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import choosing as command
+    from kiyas.cli.fitting import Asked
+
+    if purpose is not None:
+        command.advise(purpose, json)
+    else:
+        command.run(directory, Asked(directory or Path(), queries, query_ids, qrels, allow_unknown, folds, seed),
+                    output, repeats, json)
+
+
+@app.command
 def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json: Json = False) -> None:
     """Compare the measures on the docstrings of this machine's Python.
 

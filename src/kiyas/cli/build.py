@@ -10,12 +10,12 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
+from kiyas.cli.named import measure_of
 from kiyas.directory import replacing
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection, free_or_ours, is_collection
 from kiyas.encode.files import Records, read_files
 from kiyas.errors import InputError
-from kiyas.measures import measure as make_measure
 from kiyas.measures.base import Measure
 from kiyas.search import Index
 
@@ -41,7 +41,7 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
     if not files:
         raise InputError("no file was given: kiyas index FILE… -o DIR")
     # What can be wrong without reading anything comes first, before minutes of encoding.
-    chosen = make_measure(measure)
+    chosen = measure_of(measure)
     free_or_ours(output, options.overwrite)
     records = read_files(files, text_column=options.text_column, title_column=options.title_column,
                          vector_column=options.vector_column, ids=options.ids, lines=options.lines)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from kiyas.arrays import count
 from kiyas.cli import show
+from kiyas.cli.named import measure_of
 from kiyas.encode.files import is_vector_file, read_files, read_vectors
 from kiyas.errors import InputError, KiyasError, NotFittedError
 from kiyas.measures import list_measures
@@ -23,7 +24,7 @@ from kiyas.search import Index
 def run(a: str, b: str, measures: list[str], encoder: str, top: int, json: bool) -> None:
     """Compare and print."""
     top = count(top, "--top", "kiyas compare", 1, 2**31)
-    chosen = [make_measure(text) for text in measures]
+    chosen = [measure_of(text) for text in measures]
     x, y, names = _pair(a, b, encoder)
     if x.size != y.size:
         raise InputError(f"the two have {x.size} and {y.size} dimensions; only vectors of one space can be compared")

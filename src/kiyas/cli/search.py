@@ -13,10 +13,10 @@ from rich.text import Text
 from kiyas.arrays import count
 from kiyas.cli import show
 from kiyas.cli.compare import vector_of
+from kiyas.cli.named import measure_of
 from kiyas.encode.collection import Collection, is_collection
 from kiyas.encode.files import is_vector_file, read_vectors
 from kiyas.errors import FileError, InputError
-from kiyas.measures import measure as make_measure
 from kiyas.search import Explanation, Index
 
 _DEFAULT_K = 10
@@ -52,7 +52,7 @@ def run(directory: Path, query: str | None, like: str | None, asked: Asked, meas
         raise InputError("give a query, or --like ID to search by a row of the index")
     if query is not None and not query.strip():
         raise InputError("the query is blank")
-    chosen = [make_measure(text) for text in measures]
+    chosen = [measure_of(text) for text in measures]
     asks: list[tuple[str, list[Answer]]]
     if is_collection(directory):
         asks = [_texts(Collection.load(directory), query, like, asked, chosen, explain)]

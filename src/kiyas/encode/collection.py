@@ -118,6 +118,10 @@ class Collection:
                  zip(hits.documents[q], hits.scores[q], hits.passages[q], strict=True) if d >= 0 and s >= least]
                 for q in range(len(vectors))]
 
+    def using(self, measure: str | Measure | Callable[..., Any]) -> Collection:
+        """The same texts and vectors under another measure, without copying them."""
+        return Collection(self.texts, self._ids, self.passages, self.index.using(measure), self.encoder)
+
     def rank(self, vectors: np.ndarray, k: int = 10, measure: str | Measure | Callable[..., Any] | None = None,
              by: str = "best") -> DocumentHits:
         """The ``k`` best texts of queries that are vectors already, by the texts' numbers; see `search`."""
