@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        where = " ".join(["kiyas", *tokens[:1]]) if tokens and tokens[0] in app else "kiyas"
+        words = 0 if not tokens or tokens[0] not in app else 1 + (len(tokens) > 1 and tokens[1] in app[tokens[0]])
+        where = " ".join(["kiyas", *tokens[:words]])
         return _fail(f"{' '.join(str(error).split())} (see {where} --help)", 2)
     try:
         command(*bound.args, **bound.kwargs)

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from kiyas import __version__
+from kiyas.cli.recurrent import app as recurrent
 
 app = App(name="kiyas", version=__version__, help_format="plaintext",
           help="Retrieval with the similarity measure you choose, exact and fast.")
@@ -15,6 +16,8 @@ app = App(name="kiyas", version=__version__, help_format="plaintext",
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Measures = Annotated[list[str] | None, Parameter(name=["--measure", "-m"], negative="")]
 Switch = Annotated[bool, Parameter(negative="")]
+
+app.command(recurrent)
 
 
 @app.command

@@ -20,9 +20,9 @@ from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent.generation.reader import one_hot
 from kiyas.recurrent.loading import load
 from kiyas.recurrent.tokenizer import Tokenizer
+from kiyas.recurrent.tokenizer_files import beside
 
 _PREFIX = "recurrent:"
-_ENDINGS = ("json", "pickle", "pkl")
 _OPTIONS = ("tokenizer", "layer", "pooling", "window")
 
 
@@ -59,7 +59,7 @@ class RecurrentEncoder(Encoder):
         if isinstance(tokenizer, Tokenizer):
             hashes.append(f"tokenizer {_digest(tokenizer.to_json().encode())}")
         else:
-            self._tokenizer_file = Path(tokenizer) if tokenizer is not None else _beside(path)
+            self._tokenizer_file = Path(tokenizer) if tokenizer is not None else beside(path)
             if self._tokenizer_file is not None:
                 self._read = Tokenizer.load(self._tokenizer_file)
                 hashes.append(f"tokenizer {_digest(self._tokenizer_file.read_bytes())}")
@@ -153,18 +153,6 @@ def by_name(spec: str) -> RecurrentEncoder:
             raise InputError(message("encoder", "window", "an integer from 1", repr(options["window"])))
         options["window"] = int(options["window"])
     return RecurrentEncoder(place, **options)
-
-
-def _beside(model: Path) -> Path | None:
-    """The one tokenizer that lies beside a model."""
-    for stem in (f"{model.stem}.tokenizer", "tokenizer"):
-        found = [path for ending in _ENDINGS if (path := model.with_name(f"{stem}.{ending}")).is_file()]
-        if len(found) > 1:
-            raise FileError(f"{model}: has several tokenizers beside it, {', '.join(path.name for path in found)}; "
-                            f"name one: {_PREFIX}{model}(tokenizer=FILE)")
-        if found:
-            return found[0]
-    return None
 
 
 def _digest(data: bytes) -> str:

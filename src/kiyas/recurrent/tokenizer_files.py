@@ -26,6 +26,7 @@ _MODULES = (
 _BEFORE: dict[str, Any] = {"num_words": None, "filters": FILTERS, "lower": True, "split": " ", "char_level": False,
                            "oov_token": None}
 _MAPS = ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
+_ENDINGS = ("json", "pickle", "pkl")
 _NEEDED = ("char_level", "lower")
 
 
@@ -53,6 +54,21 @@ def read_tokenizer(path: Path, options: dict[str, Any]) -> Tokenizer:
             raise FileError(f"{path}: is not UTF-8 at byte {error.start}, so no JSON") from None
         return _of_json(_parsed(text, str(path)), str(path), options)
     return _of_pickle(data, str(path), options)
+
+
+def beside(model: Path) -> Path | None:
+    """The one tokenizer that lies beside a model's file: NAME.tokenizer.json, tokenizer.json, or pickled.
+
+    Raises `FileError` where there are several.
+    """
+    for stem in (f"{model.stem}.tokenizer", "tokenizer"):
+        found = [path for ending in _ENDINGS if (path := model.with_name(f"{stem}.{ending}")).is_file()]
+        if len(found) > 1:
+            raise FileError(f"{model}: has several tokenizers beside it, {', '.join(path.name for path in found)}; "
+                            "name the one that is meant")
+        if found:
+            return found[0]
+    return None
 
 
 # -- JSON --------------------------------------------------------------------------------------------------

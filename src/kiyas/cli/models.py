@@ -1,0 +1,289 @@
+"""``kiyas recurrent info``, ``convert`` and ``predict``: models in files, and what they make of numbers."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.text import Text
+
+from kiyas.cli import show
+from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent import Model, State, Tokenizer, load
+from kiyas.recurrent.tokenizer_files import beside
+
+_PRECISIONS = ("float32", "bfloat16", "int8")
+# How the recurrent layers of each format have their gates.
+_GATES = {"keras": {"LSTM": "i f c o", "GRU": "z r h"}, "keras 1": {"LSTM": "i c f o", "GRU": "z r h"},
+          "torch": {"LSTM": "i f g o", "GRU": "r z n"}, "onnx": {"LSTM": "i o f c", "GRU": "z r h"},
+          "kiyas": {"LSTM": "i f c o", "GRU": "z r h"}}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model's file, what else it takes to read it, and in which precision."""
+
+    file: Path
+    config: Path | None = None
+    prefix: str | None = None
+    precision: str = "float32"
+
+    def load(self) -> Model:
+        """The model. What rounding its weights costs is told on standard error."""
+        if self.precision not in _PRECISIONS:
+            raise InputError(message("kiyas recurrent", "--precision", ", ".join(_PRECISIONS), repr(self.precision)))
+        model = load(self.file, config=self.config, prefix=self.prefix)
+        if self.precision == "float32":
+            return model
+        rounded = model.with_precision(self.precision)
+        if (error := rounded.precision_error) is not None:
+            sys.stderr.write(f"{self.precision} weights: outputs differ by at most {error.largest:.2g}, "
+                             f"{error.mean:.2g} on average ({error.sample})\n")
+        return rounded
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A tokenizer's file, and what a plain vocabulary does not say itself."""
+
+    file: Path | None = None
+    characters: bool | None = None
+    lower: bool | None = None
+
+    def load(self, model: Path) -> Tokenizer:
+        """The tokenizer, or the one beside the model."""
+        file = beside(model) if self.file is None else self.file
+        if file is None:
+            raise FileError(f"{model}: has no tokenizer beside it ({model.stem}.tokenizer.json); give --tokenizer FILE")
+        given = {"char_level": self.characters, "lower": self.lower}
+        try:
+            return Tokenizer.load(file, **{k: v for k, v in given.items() if v is not None})
+        except InputError as error:
+            if None in given.values() and "is a vocabulary" in str(error):
+                raise InputError(f"{file}: is a vocabulary without options; say --characters or --no-characters, and "
+                                 "--lower or --no-lower") from None
+            raise
+
+
+# -- info --------------------------------------------------------------------------------------------------
+
+
+def info(chosen: Chosen, json: bool) -> None:
+    """Print what a model is."""
+    model = chosen.load()
+    facts = _facts(chosen.file, model)
+    rows = model.describe()
+    if json:
+        show.print_json({**facts, "layers": [
+            {"name": r.layer, "class": r.kind, "outputs": r.shape, "parameters": r.parameters, "place": r.place}
+            for r in rows]})
+        return
+    out = show.console()
+    shown = show.table("", "")
+    shown.show_header = False
+    for name, value in facts.items():
+        shown.add_row(Text(name.replace("_", " "), style="dim"), Text(_words(value)))
+    out.print(shown)
+    out.print()
+    layers = show.table("layer", "class", "output", "weights", "computed", right=("weights",))
+    for r in rows:
+        layers.add_row(Text(r.layer), Text(r.kind), Text(", ".join(_shape(s) for s in r.shape)),
+                       f"{r.parameters:,}" if r.parameters else "", Text(r.place))
+    out.print(layers)
+
+
+def _facts(file: Path, model: Model) -> dict[str, Any]:
+    source = {k: v for k, v in model.source.items() if k != "path"}
+    facts: dict[str, Any] = {"file": str(file), **source}
+    form = str(source.get("format", "kiyas"))
+    if form == "keras" and str(source.get("keras_version", "")).startswith("1."):
+        form = "keras 1"
+    kinds = _kinds(model)
+    gates = {kind: order for kind, order in _GATES.get(form, {}).items() if kind in kinds}
+    if gates:
+        facts["gates"] = gates
+    facts |= {"inputs": dict(zip(model.input_names, model.input_shapes, strict=True)),
+              "outputs": dict(zip(model.output_names, model.output_shapes(), strict=True)),
+              "weights": model.count_parameters(), "stateful": model.is_stateful,
+              "step_by_step": "yes" if model.whole is None else f"no: {model.whole.owner} needs all steps at once"}
+    tokenizer = beside(file)
+    if tokenizer is not None:
+        facts["tokenizer"] = str(tokenizer)
+    return facts
+
+
+def _kinds(model: Model) -> set[str]:
+    """Classes of the recurrent layers, those inside of others too."""
+    found: set[str] = set()
+    for layer in model.layers:
+        stack: list[Any] = [layer]
+        while stack:
+            one = stack.pop()
+            found.add(type(one).__name__)
+            if hasattr(one, "model"):
+                found |= _kinds(one.model)
+            stack += [getattr(one, name) for name in ("forward", "backward", "layer") if hasattr(one, name)]
+    return found
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('any' if s is None else str(s) for s in shape)})"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_shape(v) if isinstance(v, tuple) else v}" for k, v in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# -- convert -----------------------------------------------------------------------------------------------
+
+
+def convert(chosen: Chosen, output: Path, spelled: Spelled, overwrite: bool, json: bool) -> None:
+    """Write a model, and its tokenizer, in kiyas' own form."""
+    if output.suffix != ".safetensors":
+        raise InputError(message("kiyas recurrent convert", "--output", "a .safetensors file", str(output)))
+    beside_output = output.with_name(f"{output.stem}.tokenizer.json")
+    wants = spelled.file is not None or beside(chosen.file) is not None
+    tokenizer = spelled.load(chosen.file) if wants else None
+    for path in [output, *([beside_output] if tokenizer is not None else [])]:
+        if path.exists() and not overwrite:
+            raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
+    model = chosen.load()
+    model.save(output)
+    facts: dict[str, Any] = {"file": str(output), "weights": model.count_parameters(), "bytes": output.stat().st_size}
+    if tokenizer is not None:
+        tokenizer.save(beside_output)
+        facts["tokenizer"] = str(beside_output)
+    if json:
+        show.print_json(facts)
+        return
+    what = f": {facts['weights']:,} weights, {facts['bytes']:,} bytes"
+    show.console().print(Text.assemble((str(output), "bold"), what))
+    if tokenizer is not None:
+        show.console().print(Text.assemble((str(beside_output), "bold"), f": {len(tokenizer):,} "
+                                           f"{'characters' if tokenizer.char_level else 'words'}"))
+
+
+# -- predict -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run begins and ends, and how it is done."""
+
+    state: Path | None = None
+    save_state: Path | None = None
+    batch_size: int | None = None
+    threads: int = 1
+
+
+def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: bool) -> None:
+    """Run a model on the numbers of a file."""
+    if output is not None and output.suffix not in (".npy", ".csv", ".npz"):
+        raise InputError(message("kiyas recurrent predict", "--output", "a .npy, .csv or .npz file", str(output)))
+    model = chosen.load()
+    x = _read(data, model)
+    state = None if run.state is None else State.load(run.state)
+    y, after = model.predict(x, state=state, return_state=True, batch_size=run.batch_size, threads=run.threads)
+    made = dict(zip(model.output_names, y if isinstance(y, tuple) else (y,), strict=True))
+    if run.save_state is not None:
+        after.save(run.save_state)
+    if output is not None:
+        _write(made, output)
+        if json:
+            show.print_json({"file": str(output), "outputs": {name: array.shape for name, array in made.items()}})
+        else:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in made.items())
+            show.console().print(Text.assemble((str(output), "bold"), f": {shapes}"))
+    elif json:
+        show.print_json({"outputs": made})
+    else:
+        for name, array in made.items():
+            if len(made) > 1:
+                sys.stdout.write(f"# {name}\n")
+            np.savetxt(sys.stdout, _lines(name, array, "standard output"), "%.9g", ",")
+
+
+def _read(data: Path, model: Model) -> Any:
+    if not data.exists():
+        raise FileError(f"{data}: there is no such file")
+    if data.suffix == ".npz":
+        with _numpy(data) as file:
+            lacking = [name for name in model.input_names if name not in file]
+            if lacking:
+                raise FileError(f"{data}: has no array {lacking[0]!r}; it has {', '.join(file)}")
+            return {name: file[name] for name in model.input_names}
+    if len(model.inputs) > 1:
+        raise FileError(f"{data}: the model has the inputs {', '.join(model.input_names)}; give a .npz with an array "
+                        "for each")
+    if data.suffix not in (".npy", ".csv"):
+        raise FileError(f"{data}: is of a kind that is not read here; give .npy, .csv or .npz")
+    x = _numpy(data) if data.suffix == ".npy" else _csv(data)
+    # One sequence is a batch of one.
+    return x[None] if x.ndim == len(model.input_shapes[0]) - 1 else x
+
+
+def _numpy(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise FileError(f"{path}: cannot be read as {path.suffix}: {error}") from None
+
+
+def _csv(path: Path) -> np.ndarray:
+    rows: list[list[float]] = []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for number, record in enumerate(csv.reader(file), 1):
+            if not record:
+                continue
+            try:
+                rows.append([float(field) for field in record])
+            except ValueError:
+                if number == 1 and not any(_is_number(field) for field in record):
+                    continue  # names of the columns
+                raise FileError(f"{path}, line {number}: must hold numbers with commas between them, got "
+                                f"{','.join(record)[:60]!r}") from None
+            if len(rows[-1]) != len(rows[0]):
+                raise FileError(f"{path}, line {number}: has {len(rows[-1])} numbers, the first one {len(rows[0])}")
+    if not rows:
+        raise FileError(f"{path}: holds no numbers")
+    return np.array(rows)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _write(made: dict[str, np.ndarray], output: Path) -> None:
+    if output.suffix == ".npz":
+        np.savez(output, **made)  # type: ignore[arg-type]
+        return
+    if len(made) > 1:
+        raise InputError(message("kiyas recurrent predict", "--output", "a .npz file, as the model has several outputs",
+                                 str(output)))
+    name, array = next(iter(made.items()))
+    if output.suffix == ".npy":
+        np.save(output, array)
+    else:
+        np.savetxt(output, _lines(name, array, str(output)), "%.9g", ",")
+
+
+def _lines(name: str, array: np.ndarray, where: str) -> np.ndarray:
+    """The rows of a table: of vectors a row each, of one sequence a row a step."""
+    if array.ndim == 3 and array.shape[0] == 1:
+        return np.asarray(array[0])
+    if array.ndim > 2:
+        raise InputError(message("kiyas recurrent predict", "--output", f"a .npy file for {name}, of shape "
+                                 f"{array.shape}", where))
+    return array

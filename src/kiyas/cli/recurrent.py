@@ -1,0 +1,213 @@
+"""``kiyas recurrent``: the commands and their options. What they do is imported only when one of them runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="recurrent", help_format="plaintext",
+          help="Run trained LSTMs, GRUs and simple RNNs without a training framework.")
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Switch = Annotated[bool, Parameter(negative="")]
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+SomeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+
+
+@app.command
+def info(file: Path, /, *, config: Path | None = None, prefix: str | None = None, json: Json = False) -> None:
+    """Tell what a model is: its layers, shapes, weights, and how its file has them.
+
+    Parameters
+    ----------
+    file
+        Keras .h5 or .keras, PyTorch .pt or .safetensors, ONNX, or kiyas .safetensors.
+    config
+        The architecture (JSON), for a file that holds weights alone.
+    prefix
+        Which part of a larger file.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import models as command
+
+    command.info(command.Chosen(file, config, prefix), json)
+
+
+@app.command
+def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix: str | None = None,
+            precision: str = "float32", tokenizer: Path | None = None, characters: bool | None = None,
+            lower: bool | None = None, overwrite: Switch = False, json: Json = False) -> None:
+    """Write a model as kiyas .safetensors, and its tokenizer beside it.
+
+    Parameters
+    ----------
+    file
+        The model.
+    output
+        The file to write.
+    config
+        The architecture (JSON), for a file that holds weights alone.
+    prefix
+        Which part of a larger file.
+    precision
+        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
+    tokenizer
+        Its tokenizer (Keras' JSON or pickled, or a JSON vocabulary), written as NAME.tokenizer.json.
+    characters
+        For a vocabulary: characters, or words.
+    lower
+        For a vocabulary: texts are lower-cased first, or not.
+    overwrite
+        Replace files that are there.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import models as command
+
+    command.convert(command.Chosen(file, config, prefix, precision), output,
+                    command.Spelled(tokenizer, characters, lower), overwrite, json)
+
+
+@app.command
+def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Path | None = None,
+            prefix: str | None = None, precision: str = "float32", state: Path | None = None,
+            save_state: Path | None = None, batch_size: int | None = None, threads: int = 1,
+            json: Json = False) -> None:
+    """Run a model on numbers.
+
+    Parameters
+    ----------
+    file
+        The model.
+    data
+        .npy of (batch, time, features), (time, features) or ids (batch, time); .csv of a step a line, or for ids of a
+        sequence a line; .npz of several inputs by name.
+    output
+        .npy, .csv or .npz; without it, lines of numbers are printed.
+    config
+        The architecture (JSON), for a file that holds weights alone.
+    prefix
+        Which part of a larger file.
+    precision
+        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
+    state
+        Go on from a state that --save-state wrote.
+    save_state
+        Write the state after the last step there.
+    batch_size
+        Sequences at a time.
+    threads
+        How many threads.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import models as command
+
+    command.predict(command.Chosen(file, config, prefix, precision), data, output,
+                    command.Run(state, save_state, batch_size, threads), json)
+
+
+@app.command
+def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "Hello",
+             words: Annotated[int, Parameter(name=["--words", "--steps"])] = 10,
+             temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+             beams: int | None = None, seed: int | None = None,
+             stop: Annotated[list[str] | None, Parameter(negative="")] = None, window: int | None = None,
+             padding: str = "pre", carry: Switch = False, start: str | None = None,
+             exclude: Annotated[list[int] | None, Parameter(negative="")] = None, config: Path | None = None,
+             prefix: str | None = None, precision: str = "float32", characters: bool | None = None,
+             lower: bool | None = None, json: Json = False) -> None:
+    """Let a language model continue a text, word by word (or character by character).
+
+    Parameters
+    ----------
+    file
+        The model.
+    tokenizer
+        Keras' JSON or pickled, or a JSON vocabulary; without it, the one beside the model.
+    seed_text
+        The text to continue.
+    words
+        How many words (of a character model: characters) to add.
+    temperature
+        Draw at random: below 1 bolder words are rarer, above 1 more common. Without it (and top-k, top-p) the most
+        probable word is taken.
+    top_k
+        Draw among so many most probable ones.
+    top_p
+        Draw among the fewest most probable ones that reach this probability together.
+    beams
+        Beam search over so many texts, instead of drawing.
+    seed
+        Of the draws: the same seed, the same text.
+    stop
+        A word that ends the text; repeat it for several.
+    window
+        Read the last so many words anew for each one, padded, as the usual Keras loop (maxlen) does.
+    padding
+        Of the window: pre or post.
+    carry
+        With a window: read it once, and carry the state from there.
+    start
+        A token to read before the text, such as "<s>".
+    exclude
+        The number of a token never to write; repeat it for several.
+    config
+        The architecture (JSON), for a file that holds weights alone.
+    prefix
+        Which part of a larger file.
+    precision
+        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
+    characters
+        For a vocabulary: characters, or words.
+    lower
+        For a vocabulary: texts are lower-cased first, or not.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import models, writing
+
+    writing.generate(models.Chosen(file, config, prefix, precision), models.Spelled(tokenizer, characters, lower),
+                     writing.Asked(seed_text, words, temperature, top_k, top_p, beams, seed, tuple(stop or ()), window,
+                                   padding, carry, start, tuple(exclude or ())), json)
+
+
+@app.command
+def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = None, layer: str | None = None,
+           pooling: str = "last", window: int | None = None, text_column: str | None = None, lines: Switch = False,
+           batch_size: int | None = None, json: Json = False) -> None:
+    """Turn texts or series into vectors, by the states of a model.
+
+    Parameters
+    ----------
+    file
+        The model.
+    files
+        Texts (.txt .md .jsonl .csv .parquet), or series: .npy of (series, time, features) or (time, features).
+    output
+        The .npy to write: a vector for each text or series.
+    tokenizer
+        Keras' JSON or pickled; without it, the one beside the model.
+    layer
+        Whose outputs are taken; "output" is the model's own. Without it, the last recurrent layer, unless the model's
+        output is a vector itself.
+    pooling
+        last, mean, max or attention.
+    window
+        Pad texts in front to this length, as the model was trained.
+    text_column
+        The field that holds the text (text, unless given).
+    lines
+        Every line of a .txt is a text; else the whole file is one.
+    batch_size
+        Texts at a time.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import writing
+
+    writing.encode(file, [*files], output, writing.Pooled(tokenizer, layer, pooling, window),
+                   writing.Texts(text_column, lines, batch_size), json)
