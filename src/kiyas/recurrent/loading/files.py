@@ -45,10 +45,11 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
         return load_hdf5(path, config, prefix, partial, **_known(options, "passes_mask"))
     if start.startswith(b"PK\x03\x04"):
         return _archive(path, config, prefix, partial, options)
-    if start.startswith(b"\x80"):
-        return _old_torch(path, start, config, prefix, partial, options)
+    # Before pickles: a header of 1408 bytes begins with 0x80 too.
     if tensors.is_safetensors(start):
         return _safetensors(path, config, prefix, partial, options)
+    if start.startswith(b"\x80"):
+        return _old_torch(path, start, config, prefix, partial, options)
     raise FileError(f"{path}: is of no format that kiyas reads: Keras .h5 and .keras, PyTorch .pt and .safetensors, "
                     "ONNX, kiyas .safetensors")
 
