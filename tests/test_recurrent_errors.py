@@ -276,7 +276,7 @@ def test_streams():
         stream.feed(zeros(1, 4, 3))
     with pytest.raises(InputError, match=r"Stream.feed: 'lengths' must be 2 integers from 0 to 4, without a mask"):
         stream.feed(zeros(2, 4, 3), lengths=[1, 5])
-    with pytest.raises(InputError, match=r"of batch 2"):
+    with pytest.raises(InputError, match=r"Stream.step: 'x' must be of batch 2, got 3"):
         stream.step(zeros(3, 3))
     with pytest.raises(InputError, match=r"Model.stream: 'batch' must be an integer from 1"):
         series_model().stream(0)

@@ -56,6 +56,10 @@ def same(a, b):
     assert np.array_equal(a, b)
 
 
+def last_of(y):
+    return y[:, -1] if y.ndim == 3 else y
+
+
 def same_state(a, b):
     assert list(a) == list(b)
     assert a == b
@@ -72,10 +76,12 @@ def test_chunks_and_steps(name, data, batch, time):
     whole, end = model.predict(x, return_state=True)
     stream = model.stream(batch)
     parts = [stream.feed(x[:, a:b]) for a, b in cuts(data, time)]
-    state, steps = None, []
+    state, steps, one_by_one = None, [], model.stream(batch)
     for t in range(time):
         y, state = model.step(x[:, t], state)
         steps.append(y)
+        same(one_by_one.step(x[:, t]) if data.draw(st.booleans()) else last_of(one_by_one.feed(x[:, t:t + 1])), y)
+    same_state(one_by_one.state, end)
     if whole.ndim == 3:
         same(np.concatenate(parts, axis=1), whole)
         same(np.stack(steps, axis=1), whole)
@@ -141,6 +147,26 @@ def test_masked_chunks(data, batch, time):
         steps.append(y)
     same(np.stack(steps, axis=1), whole)
     same_state(state, end)
+    stream.reset()
+    same(np.stack([stream.step(ids[:, t]) for t in range(time)], axis=1), whole)
+    same_state(stream.state, end)
+
+
+@pytest.mark.parametrize("vocabulary", [12, 1500], ids=["table of products", "table"])
+@settings(max_examples=10)
+@given(st.data(), st.integers(1, 3), st.integers(1, 8))
+def test_steps_of_texts(vocabulary, data, batch, time):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    model = Model.sequential(text_model_layers(np.random.default_rng(0), vocabulary))
+    ids = rng.integers(0, vocabulary, (batch, time))
+    whole, end = model.predict(ids, return_state=True)
+    state, stream = None, model.stream(batch)
+    for t in range(time):
+        y, state = model.step(ids[:, t], state)
+        same(stream.step(ids[:, t]), y)
+    same(y, whole)
+    same_state(state, end)
+    same_state(stream.state, end)
 
 
 @settings(max_examples=20)

@@ -199,7 +199,7 @@ def test_it_says_where_a_layer_is_computed_and_why():
 def test_a_layer_by_name():
     m = text_model()
     assert m.layer("lstm_2").units == 6
-    with pytest.raises(InputError, match=r"Model.layer: 'name' must be one of embedding, lstm_1, lstm_2, head, got 'x'"):
+    with pytest.raises(InputError, match=r"Model.layer: 'name' must be one of embedding, lstm_1, lstm_2, head"):
         m.layer("x")
 
 

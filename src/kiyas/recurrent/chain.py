@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kiyas.errors import InputError
 from kiyas.kernels import recurrent as kernels
+from kiyas.kernels.recurrent import Linear
 from kiyas.recurrent.activations import find
 from kiyas.recurrent.layers.base import Arrays, Layer
 from kiyas.recurrent.layers.dense import Dense
 from kiyas.recurrent.layers.distributed import TimeDistributed
 from kiyas.recurrent.layers.elementwise import Dropout, Elementwise
 from kiyas.recurrent.layers.embedding import Embedding, Input
+from kiyas.recurrent.layers.recurrence import PlainCells
 from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.state import State
 
@@ -30,14 +33,17 @@ _TABLE_ROWS = 1024
 
 Apply = Callable[[np.ndarray], np.ndarray]
 Step = Callable[[np.ndarray, Arrays | None], tuple[np.ndarray, Arrays]]
+# Cells, the names of their states, a product after the last of them or None, and the activation of that.
+Compiled = tuple[list[Any], list[str], Linear | None, Any]
 
 
 class Chain:
     """The steps of a chain: made by `chain`."""
 
     def __init__(self, embedding: Embedding | None, fused: bool, features: int,
-                 parts: list[tuple[Step, str] | Apply]) -> None:
+                 parts: list[tuple[Step, str] | Apply], compiled: Compiled | None) -> None:
         self._embedding, self._fused, self._features, self._parts = embedding, fused, features, parts
+        self._compiled = compiled
         self._least = 1 if embedding is not None and embedding.mask_zero else 0
         self._last_is_cell = isinstance(parts[-1], tuple)
 
@@ -58,11 +64,18 @@ class Chain:
                 run, key = part
                 v, arrays = run(v, None if before is None else before[key])
                 new[key] = arrays
-                for a in arrays:
-                    a.flags.writeable = False
             else:
                 v = part(v)  # type: ignore[operator]
         return (v.copy() if self._last_is_cell else v), State._of(new, batch, self)
+
+    def quick(self, batch: int) -> Quick | None:
+        """The chain with its state inside compiled code, where all of it is compiled; else None."""
+        if self._compiled is None:
+            return None
+        kernels_, names, head, activation = self._compiled
+        stepper = kernels.Stepper(kernels_, batch, head, activation)
+        table = None if self._embedding is None or self._fused else self._embedding.table
+        return Quick(self, stepper, names, table, self._embedding is not None, self._least)
 
     def _checked(self, x: np.ndarray) -> np.ndarray | None:
         if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0:
@@ -85,6 +98,44 @@ class Chain:
         if ids.min() < self._least or ids.max() >= table.shape[0]:
             return None
         return ids if self._fused else table[ids]
+
+
+class Quick:
+    """A stream's steps in one call of compiled code, the state inside; made by `Chain.quick`."""
+
+    def __init__(self, chain: Chain, stepper: kernels.Stepper, names: list[str], table: np.ndarray | None, ids: bool,
+                 least: int) -> None:
+        self._chain, self._stepper, self._names = chain, stepper, names
+        self._table, self._ids, self._least = table, ids, least
+
+    def step(self, x: object) -> np.ndarray | None:
+        """Outputs after one step, or None where the long way round has to be taken; the state is as before then."""
+        if self._ids:
+            if type(x) is not np.ndarray or x.ndim != 1 or x.dtype != np.int64 or x.size != self._stepper.batch:
+                return None
+            if (x.item() if x.size == 1 else x.min()) < self._least:
+                return None
+            if self._table is not None:
+                if x.max() >= self._table.shape[0]:
+                    return None
+                x = self._table[x]
+        try:
+            return self._stepper.step(x)
+        except InputError:  # the long way round says whose error it is
+            return None
+
+    @property
+    def state(self) -> State:
+        """The state now, a copy; assign to set it."""
+        arrays = dict(zip(self._names, self._stepper.state, strict=True))
+        return State._of(arrays, self._stepper.batch, self._chain)
+
+    @state.setter
+    def state(self, value: State | None) -> None:
+        if value is None:
+            self._stepper.reset()
+        else:
+            self._stepper.state = [value[name] for name in self._names]
 
 
 def chain(graph: Graph) -> Chain | None:
@@ -117,7 +168,27 @@ def chain(graph: Graph) -> Chain | None:
             parts.append(applied)
     if not parts or not any(isinstance(part, tuple) for part in parts):
         return None
-    return Chain(embedding, fused, 0 if embedding is not None else int(shape[1] or 0), parts)
+    return Chain(embedding, fused, 0 if embedding is not None else int(shape[1] or 0), parts,
+                 _compiled([(layer, name) for layer, name in rest if not isinstance(layer, Dropout)], parts))
+
+
+def _compiled(rest: list[tuple[Layer, str]], parts: list[tuple[Step, str] | Apply]) -> Compiled | None:
+    """Cells of compiled code, then a dense layer or none."""
+    cells = [part for part in parts if isinstance(part, tuple)]
+    found = [getattr(run, "__self__", None) for run, _ in cells]
+    if any(isinstance(k, PlainCells) or k is None for k in found) or len(parts) > len(cells) + 1:
+        return None
+    names = [name for _, name in cells]
+    if len(parts) == len(cells):
+        return found, names, None, "linear"
+    head = rest[-1][0]
+    head = head.layer if isinstance(head, TimeDistributed) else head
+    if not isinstance(head, Dense) or isinstance(parts[-1], tuple):
+        return None
+    activation = find(head.activation)
+    if activation.name != "softmax" and activation.name not in kernels.ACTIVATIONS:
+        return None
+    return found, names, head.linear, "softmax" if activation.name == "softmax" else activation
 
 
 def _applied(layer: Layer) -> Apply | None:

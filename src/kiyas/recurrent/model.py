@@ -19,7 +19,7 @@ from kiyas.recurrent.layers.bidirectional import Bidirectional
 from kiyas.recurrent.layers.dense import Dense
 from kiyas.recurrent.layers.embedding import Embedding, Input
 from kiyas.recurrent.layers.recurrent import Recurrent
-from kiyas.recurrent.state import State, frozen
+from kiyas.recurrent.state import State
 
 if TYPE_CHECKING:
     from kiyas.recurrent.stream import Stateful, Stream
@@ -125,7 +125,7 @@ class Model:
             return y
         new = {key: tuple(np.concatenate([p[key][i] for _, p in parts]) for i in range(len(widths)))
                for key, widths in self.state_widths.items()}
-        return y, State._of(frozen(new), batch, self._chain)
+        return y, State._of(new, batch, self._chain)
 
     def step(self, x: Any, state: Any = None, threads: int = 1) -> tuple[Any, State]:
         """One time step: x (batch, features), or ids (batch,) -> the outputs after it, and the new state.
@@ -140,20 +140,27 @@ class Model:
             quickly = own.step(x, state)
             if quickly is not None:
                 return quickly
-        self._require_steps("Model.step")
-        given = checks.several("Model.step", "x", x, self.input_names)
+        return self._step("Model.step", x, state, threads)
+
+    def _step(self, owner: str, x: Any, state: Any, threads: int, rows: int | None = None) -> tuple[Any, State]:
+        """The long way round, for every model and every input."""
+        self._require_steps(owner)
+        given = checks.several(owner, "x", x, self.input_names)
         wide = []
         for k, value in enumerate(given):
             shape: Shape = (None, *self._input_shape(k))
             if self._time[k]:
                 shape = (None, *shape[2:])
-            one = checks.values("Model.step", self._called("x", k), value, shape, None)
+            one = checks.values(owner, self._called("x", k), value, shape, None)
             wide.append(Signal(one[:, None] if self._time[k] else one))
+            if one.shape[0] != (rows or wide[0].values.shape[0]):
+                raise InputError(message(owner, self._called("x", k), f"of batch {rows or wide[0].values.shape[0]}",
+                                         f"{one.shape[0]}"))
         batch = wide[0].values.shape[0]
-        before = None if state is None else checks.state("Model.step", state, self.state_widths, batch)
+        before = None if state is None else checks.state(owner, state, self.state_widths, batch)
         out, new = self.run(tuple(wide), before, Context(threads, resumed=True))
         y = tuple(s.values[:, 0] if timed else s.values for s, timed in zip(out, self._timed_outputs, strict=True))
-        return (y[0] if len(y) == 1 else y), State._of(frozen(new), batch, own)
+        return (y[0] if len(y) == 1 else y), State._of(new, batch, self._chain)
 
     def stream(self, batch: int = 1, state: Any = None) -> Stream:
         """A stream of ``batch`` rows: fed chunk by chunk, it keeps its state; see `kiyas.recurrent.Stream`."""

@@ -46,7 +46,6 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
                     raise InputError(message("State", name, f"of batch {batch}, as the arrays before",
                                              f"batch {a.shape[0]}"))
                 batch = a.shape[0]
-                a.flags.writeable = False
                 own.append(a)
             made[str(name)] = tuple(own)
         self._arrays, self.batch = made, batch or 0
@@ -54,7 +53,7 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
 
     @classmethod
     def _of(cls, arrays: dict[str, tuple[np.ndarray, ...]], batch: int, chain: object = None) -> State:
-        """Without a copy or a check, for read-only arrays that nobody else holds; ``chain``: whose state it is."""
+        """Without a copy or a check, for arrays that nobody else holds; ``chain``: what made it."""
         state = cls.__new__(cls)
         state._arrays, state.batch, state._chain = arrays, batch, chain
         return state
@@ -63,10 +62,13 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
 
     def __getitem__(self, name: str) -> tuple[np.ndarray, ...]:
         try:
-            return self._arrays[name]
+            arrays = self._arrays[name]
         except KeyError:
             raise InputError(message("State", "name", f"one of {', '.join(self._arrays) or 'none'}",
                                      repr(name))) from None
+        for a in arrays:  # here and not before: most states of a stream are never looked at
+            a.flags.writeable = False
+        return arrays
 
     def __contains__(self, name: object) -> bool:
         return name in self._arrays
@@ -173,11 +175,3 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
 
 def _widths(state: State) -> dict[str, tuple[int, ...]]:
     return {name: tuple(a.shape[1] for a in state[name]) for name in state}
-
-
-def frozen(arrays: dict[str, tuple[np.ndarray, ...]]) -> dict[str, tuple[np.ndarray, ...]]:
-    """The arrays made read-only, to be those of a state."""
-    for parts in arrays.values():
-        for a in parts:
-            a.flags.writeable = False
-    return arrays

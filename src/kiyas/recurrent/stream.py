@@ -10,9 +10,10 @@ from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent import inputs as checks
 from kiyas.recurrent.layers.base import Context
-from kiyas.recurrent.state import State, frozen
+from kiyas.recurrent.state import State
 
 if TYPE_CHECKING:
+    from kiyas.recurrent.chain import Quick
     from kiyas.recurrent.model import Model
 
 
@@ -34,32 +35,40 @@ class Stream:
         model._require_steps("Model.stream")
         self.model, self.batch = model, count(batch, "batch", "Model.stream", 1, 2**31)
         self._state: State | None = None
+        self._quick: Quick | None = None
+        self._ahead = False  # whether the state is in compiled code, and `_state` is of before
         if state is not None:
             self.state = state
 
     @property
     def state(self) -> State:
         """The state now, a value; assign a `State`, or PyTorch's (h0, c0), to set it."""
-        return self.model.new_state(self.batch) if self._state is None else self._state
+        now = self._now()
+        return self.model.new_state(self.batch) if now is None else now
 
     @state.setter
     def state(self, value: Any) -> None:
         self._state = checks.state("Stream.state", value, self.model.state_widths, self.batch)
+        self._ahead = False
 
     def reset(self) -> None:
         """Begin anew: the state is zero."""
-        self._state = None
+        self._state, self._ahead = None, False
 
     def fork(self) -> Stream:
         """Another stream that goes on from here by itself."""
-        return Stream(self.model, self.batch, self._state)
+        return Stream(self.model, self.batch, self._now())
 
     def step(self, x: Any) -> Any:
         """One time step (batch, features) or ids (batch,); see `Model.step`."""
-        y, new = self.model.step(x, self._state)
-        if new.batch != self.batch:
-            raise InputError(message("Stream.step", "x", f"of batch {self.batch}", f"{new.batch}"))
-        self._state = new
+        if not self._ahead:
+            self._go_ahead()
+        if self._quick is not None:
+            out = self._quick.step(x)
+            if out is not None:
+                return out
+        y, self._state = self.model._step("Stream.step", x, self._now(), 1, self.batch)
+        self._ahead = False
         return y
 
     def feed(self, x: Any, lengths: Any = None, mask: Any = None, threads: int = 1) -> Any:
@@ -71,9 +80,21 @@ class Stream:
         signals = model._signals("Stream.feed", x, None, _as_mask(x, lengths, mask), "zero")
         if signals[0].values.shape[0] != self.batch:
             raise InputError(message("Stream.feed", "x", f"of batch {self.batch}", f"{signals[0].values.shape[0]}"))
-        out, new = model.run(signals, self._state, Context(threads, resumed=True))
-        self._state = State._of(frozen(new), self.batch, model._chain)
+        out, new = model.run(signals, self._now(), Context(threads, resumed=True))
+        self._state, self._ahead = State._of(new, self.batch, model._chain), False
         return model._joined([[s.values for s in out]])
+
+    def _now(self) -> State | None:
+        if self._ahead and self._quick is not None:
+            self._state, self._ahead = self._quick.state, False
+        return self._state
+
+    def _go_ahead(self) -> None:
+        """Bring the state into compiled code, where all of the model is compiled."""
+        if self._quick is None and self.model._chain is not None:
+            self._quick = self.model._chain.quick(self.batch)
+        if self._quick is not None:
+            self._quick.state, self._ahead = self._state, True
 
 
 class Stateful:
@@ -126,7 +147,7 @@ class Stateful:
                                 lengths=None if s.lengths is None else s.lengths[start:start + self.batch])
                      for s in signals]
             out, new = self.model.run(piece, self._state, Context(threads))
-            self._state = State._of(frozen({k: v for k, v in new.items() if k in self._keys}), self.batch)
+            self._state = State._of({k: v for k, v in new.items() if k in self._keys}, self.batch)
             parts.append([s.values for s in out])
         return self.model._joined(parts)
 
