@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from kiyas.recurrent.export.onnx import export_onnx
+from kiyas.recurrent.export.torch import to_torch
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "to_torch"]

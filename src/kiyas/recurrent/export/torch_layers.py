@@ -1,0 +1,286 @@
+"""Layers as PyTorch modules: what is made once for a layer, and how a signal goes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kiyas.recurrent import layers as kinds
+from kiyas.recurrent.activations import Activation, find
+from kiyas.recurrent.export.onnx_graph import refusal
+from kiyas.recurrent.layers import Layer
+
+Tensor = Any
+
+
+class Flow(NamedTuple):
+    """A signal: values, and the mask (batch, time) of steps that count, or None."""
+
+    values: Tensor
+    mask: Tensor | None = None
+
+
+class Part(NamedTuple):
+    """A layer there: its module (None if it has no weights), and what takes its inputs to its outputs."""
+
+    module: Any
+    run: Callable[[list[Flow]], list[Flow]]
+
+
+def tensor(torch: Any, array: Any) -> Tensor:
+    """A float32 tensor of its own."""
+    return torch.tensor(np.array(array, np.float32))
+
+
+def activation(torch: Any, layer: Layer, chosen: Any) -> Callable[[Tensor], Tensor]:
+    """An activation as a function of tensors."""
+    one = find(chosen)
+    functional = torch.nn.functional
+    native: dict[str, Callable[[Tensor], Tensor]] = {
+        "linear": lambda x: x, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu,
+        "softmax": lambda x: torch.softmax(x, -1), "gelu": functional.gelu, "softplus": functional.softplus,
+        "swish": functional.silu, "mish": functional.mish, "log_sigmoid": functional.logsigmoid}
+    if one.name in native:
+        return native[one.name]
+    _known(torch, layer, one)
+    return one
+
+
+def _known(torch: Any, layer: Layer, one: Activation) -> None:
+    """The formulas of the rest are plain array code; one that is not fails here and not in the middle of a run."""
+    try:
+        one(torch.zeros(1))
+    except Exception:  # noqa: BLE001  whatever a user's activation may raise on a tensor
+        raise refusal(layer, f"has the activation {one}, which does not run on tensors", "PyTorch") from None
+
+
+def embedding(torch: Any, layer: kinds.Embedding) -> Part:
+    """Rows of a table; id 0 masks its step."""
+    module = torch.nn.Embedding.from_pretrained(tensor(torch, layer.table), freeze=False)
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x = inputs[0]
+        return [Flow(module(x.values), x.values != 0 if layer.mask_zero else x.mask)]
+
+    return Part(module, run)
+
+
+def masking(_torch: Any, layer: kinds.Masking) -> Part:
+    """Steps that all equal a value are masked and set to zero."""
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x = inputs[0].values
+        mask = (x != layer.value).any(-1)
+        return [Flow(x * mask[..., None], mask)]
+
+    return Part(None, run)
+
+
+def dense(torch: Any, layer: kinds.Dense) -> Part:
+    """A product over the last axis."""
+    module = torch.nn.Linear(layer.weights.shape[1], layer.weights.shape[0], bias=layer.bias is not None)
+    _fill(torch, module, weight=layer.weights, bias=layer.bias)
+    then = activation(torch, layer, layer.activation)
+    return Part(module, lambda inputs: [inputs[0]._replace(values=then(module(inputs[0].values)))])
+
+
+def conv(torch: Any, layer: kinds.Conv1D) -> Part:
+    """A convolution over time."""
+    if layer.padding == "same" and layer.stride > 1:
+        raise refusal(layer, "pads to the same size with a stride, which PyTorch has not", "PyTorch")
+    filters, kernel, per = layer.weights.shape
+    module = torch.nn.Conv1d(per * layer.groups, filters, kernel, stride=layer.stride, dilation=layer.dilation,
+                             groups=layer.groups, bias=layer.bias is not None)
+    _fill(torch, module, weight=layer.weights.transpose(0, 2, 1), bias=layer.bias)
+    span = (kernel - 1) * layer.dilation
+    pads = {"valid": (0, 0), "causal": (span, 0), "same": (span // 2, span - span // 2)}
+    front, behind = pads[layer.padding] if isinstance(layer.padding, str) else layer.padding
+    then, pad = activation(torch, layer, layer.activation), torch.nn.functional.pad
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        y = module(pad(inputs[0].values.transpose(1, 2), (front, behind))).transpose(1, 2)
+        return [Flow(then(y))]
+
+    return Part(module, run)
+
+
+def batch_norm(torch: Any, layer: kinds.BatchNormalization) -> Part:
+    """Normalisation by the statistics of training."""
+    module = torch.nn.BatchNorm1d(layer.mean.shape[0], eps=layer.epsilon)
+    ones = np.ones_like(layer.mean)
+    _fill(torch, module, weight=ones if layer.scale is None else layer.scale,
+          bias=0 * ones if layer.offset is None else layer.offset, running_mean=layer.mean, running_var=layer.variance)
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x = inputs[0].values
+        return [inputs[0]._replace(values=module(x.reshape(-1, x.shape[-1])).reshape(x.shape))]
+
+    return Part(module, run)
+
+
+def layer_norm(torch: Any, layer: kinds.LayerNormalization) -> Part:
+    """Each step's features brought to mean 0 and variance 1."""
+    known = layer.scale if layer.scale is not None else layer.offset
+    if known is None:
+        return _plain(lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:], eps=layer.epsilon))
+    module = torch.nn.LayerNorm(known.shape[0], eps=layer.epsilon)
+    _fill(torch, module, weight=np.ones_like(known) if layer.scale is None else layer.scale,
+          bias=np.zeros_like(known) if layer.offset is None else layer.offset)
+    return Part(module, lambda inputs: [inputs[0]._replace(values=module(inputs[0].values))])
+
+
+def prelu(torch: Any, layer: kinds.PReLU) -> Part:
+    """A slope of its own below zero."""
+    module = torch.nn.ParameterDict({"slopes": tensor(torch, layer.slopes)})
+    return Part(module, lambda inputs: [inputs[0]._replace(
+        values=torch.where(inputs[0].values > 0, inputs[0].values, module["slopes"] * inputs[0].values))])
+
+
+def scale(torch: Any, layer: kinds.Scale) -> Part:
+    """x·scale + offset."""
+    module = torch.nn.ParameterDict({"scale": tensor(torch, layer.scale), "offset": tensor(torch, layer.offset)})
+    return Part(module, lambda inputs: [inputs[0]._replace(
+        values=inputs[0].values * module["scale"] + module["offset"])])
+
+
+def global_average(_torch: Any, layer: kinds.GlobalAverage) -> Part:
+    """The mean over the steps that count."""
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x, mask = inputs[0]
+        if mask is None:
+            return [Flow(x.mean(1, keepdim=layer.keepdims))]
+        counted = mask[..., None].to(x)
+        return [Flow((x * counted).sum(1, keepdim=layer.keepdims) / counted.sum(1, keepdim=layer.keepdims))]
+
+    return Part(None, run)
+
+
+def pool(torch: Any, layer: kinds.MaxPool | kinds.AveragePool) -> Part:
+    """Windows over time."""
+    if layer.padding not in ("valid", (0, 0)):
+        raise refusal(layer, "pads its windows, which PyTorch does otherwise", "PyTorch")
+    functional = torch.nn.functional
+    take = functional.max_pool1d if isinstance(layer, kinds.MaxPool) else functional.avg_pool1d
+    return _plain(lambda x: take(x.transpose(1, 2), layer.size, layer.stride).transpose(1, 2), ends=True)
+
+
+def merge(torch: Any, layer: Layer) -> Part:
+    """Several signals number by number."""
+    steps: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
+        kinds.Add: torch.add, kinds.Average: torch.add, kinds.Subtract: torch.sub, kinds.Multiply: torch.mul,
+        kinds.Maximum: torch.maximum, kinds.Minimum: torch.minimum}
+    step = steps[type(layer)]
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        rank = max(i.values.dim() for i in inputs)
+        values = [i.values.reshape(i.values.shape[0], *(1,) * (rank - i.values.dim()), *i.values.shape[1:])
+                  for i in inputs]
+        y = values[0]
+        for other in values[1:]:
+            y = step(y, other)
+        return [Flow(y / len(values) if type(layer) is kinds.Average else y, common(inputs))]
+
+    return Part(None, run)
+
+
+def concatenate(torch: Any, layer: kinds.Concatenate) -> Part:
+    """Signals end to end."""
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        last = layer.axis in (-1, inputs[0].values.dim() - 1)
+        masks = [torch.ones_like(i.values[..., 0], dtype=torch.bool) if i.mask is None else i.mask for i in inputs] \
+            if any(i.mask is not None for i in inputs) else []
+        mask = None if not masks else common(inputs) if last else torch.cat(masks, 1)
+        return [Flow(torch.cat([i.values for i in inputs], layer.axis), mask)]
+
+    return Part(None, run)
+
+
+def common(inputs: list[Flow]) -> Tensor | None:
+    """The steps that count in all of them."""
+    both = None
+    for mask in (i.mask for i in inputs if i.mask is not None):
+        both = mask if both is None else both & mask
+    return both
+
+
+def attention(torch: Any, layer: kinds.Attention) -> Part:
+    """Dot-product attention."""
+    if layer.causal or layer.concat_weight is not None:
+        raise refusal(layer, "is causal or scored by concatenation", "PyTorch")
+    factor = 1.0 if layer.scale is None else layer.scale
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        if any(i.mask is not None for i in inputs):
+            raise ValueError(f"{layer.owner}: masked attention is not carried over to PyTorch")
+        query, value, key = inputs[0].values, inputs[1].values, inputs[-1].values
+        weights = torch.softmax(factor * query @ key.transpose(1, 2), -1)
+        return [Flow(weights @ value), *([Flow(weights)] if layer.return_scores else [])]
+
+    return Part(None, run)
+
+
+def weighted_attention(torch: Any, layer: kinds.WeightedAttention) -> Part:
+    """A weighted mean over time."""
+    module = torch.nn.Linear(layer.weights.shape[0], 1, bias=False)
+    _fill(torch, module, weight=layer.weights[None])
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x, mask = inputs[0]
+        logits = module(x)[..., 0]
+        e = torch.exp(logits - logits.max(1, keepdim=True).values)
+        e = e if mask is None else e * mask
+        share = e / (e.sum(1, keepdim=True) + 1e-7)
+        out = Flow((share[..., None] * x).sum(1))
+        return [out, Flow(share)] if layer.return_attention else [out]
+
+    return Part(module, run)
+
+
+def _plain(function: Callable[[Tensor], Tensor], ends: bool = False) -> Part:
+    """A function of one signal; ``ends``: a mask ends here."""
+    return Part(None, lambda inputs: [Flow(function(inputs[0].values), None if ends else inputs[0].mask)])
+
+
+def _fill(torch: Any, module: Any, **arrays: Any) -> None:
+    with torch.no_grad():
+        for name, value in arrays.items():
+            if value is not None:
+                getattr(module, name).copy_(tensor(torch, value))
+
+
+def _cropping(_torch: Any, layer: kinds.Cropping) -> Part:
+    return _plain(lambda x: x[:, layer.front: x.shape[1] - layer.behind], ends=True)
+
+
+def _distributed(torch: Any, layer: kinds.TimeDistributed) -> Part:
+    inner = layer.layer
+    if not isinstance(inner, (kinds.Dense, kinds.Elementwise)):
+        raise refusal(layer, f"holds {inner.owner}, which looks at more than the features of a step", "PyTorch")
+    module, run = LAYERS[type(inner)](torch, inner)
+    return Part(module, lambda inputs: [one._replace(mask=inputs[0].mask if layer.passes_mask else None)
+                                        for one in run(inputs)])
+
+
+LAYERS: dict[type[Layer], Callable[[Any, Any], Part]] = {
+    kinds.Embedding: embedding, kinds.Masking: masking, kinds.Dense: dense, kinds.Conv1D: conv,
+    kinds.BatchNormalization: batch_norm, kinds.LayerNormalization: layer_norm, kinds.PReLU: prelu, kinds.Scale: scale,
+    kinds.Dropout: lambda _, layer: _plain(lambda x: x),  # noqa: ARG005
+    kinds.ActivationLayer: lambda torch, layer: _plain(activation(torch, layer, layer.activation)),
+    kinds.MaxPool: pool, kinds.AveragePool: pool, kinds.GlobalAverage: global_average,
+    kinds.GlobalMax: lambda _, layer: _plain(lambda x: x.amax(1, keepdim=layer.keepdims), ends=True),
+    kinds.Flatten: lambda _, layer: _plain(lambda x: x.flatten(1), ends=True),  # noqa: ARG005
+    kinds.Reshape: lambda _, layer: _plain(lambda x: x.reshape(x.shape[0], *layer.shape), ends=True),
+    kinds.Permute: lambda _, layer: _plain(lambda x: x.permute(0, *layer.axes), ends=True),
+    kinds.RepeatVector: lambda _, layer: _plain(lambda x: x[:, None].repeat(1, layer.times, 1), ends=True),
+    kinds.Cropping: _cropping,
+    kinds.ZeroPadding: lambda torch, layer: _plain(
+        lambda x: torch.nn.functional.pad(x, (0, 0, layer.front, layer.behind)), ends=True),
+    kinds.UpSampling: lambda _, layer: _plain(lambda x: x.repeat_interleave(layer.times, 1), ends=True),
+    kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
+    kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
+    kinds.WeightedAttention: weighted_attention, kinds.TimeDistributed: _distributed,
+}
