@@ -243,7 +243,7 @@ def test_all_is_sorted_and_there():
     assert all(hasattr(kiyas, name) for name in kiyas.__all__)
 
 
-@pytest.mark.parametrize("module", ["encode", "measures", "metrics", "search"])
+@pytest.mark.parametrize("module", ["encode", "measures", "metrics", "recurrent", "search"])
 def test_all_of_a_module_is_there(module):
     found = importlib.import_module(f"kiyas.{module}")
     if not hasattr(found, "__all__"):
