@@ -162,7 +162,8 @@ def test_bad_predictions(run, tmp_path, series):
     np.save(tmp_path / "wide.npy", np.zeros((1, 2, 4)))
     np.save(tmp_path / "many.npy", np.zeros((2, 2, 3)))
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY nonsense")
-    for arguments, words in ((("none.npy",), "there is no such file"), ((tmp_path / "nan.npy",), "must be finite, got nan in row 0"),
+    for arguments, words in ((("none.npy",), "there is no such file"),
+                             ((tmp_path / "nan.npy",), "must be finite, got nan"),
                              ((tmp_path / "wide.npy",), "4"), ((tmp_path / "bad.npy",), "cannot be read as .npy"),
                              ((tmp_path / "many.npy",), "a .npy file for head, of shape (2, 2, 2)"),
                              ((tmp_path / "x.npy", "-o", "y.txt"), "a .npy, .csv or .npz file"),

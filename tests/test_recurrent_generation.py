@@ -16,6 +16,7 @@ from kiyas.recurrent.generation.context import Context
 from kiyas.recurrent.generation.reader import one_hot
 from kiyas.recurrent.generation.sampling import log_probabilities
 from kiyas.recurrent.generation.stops import Stops
+from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.tokenizer import Tokenizer
 
 # -- sampling ----------------------------------------------------------------------------------------------
@@ -470,6 +471,11 @@ def test_bad_arguments(options, words):
     for call in (generate, generate_tokens):
         with pytest.raises(InputError, match=words):
             call(lively(11), words_tokenizer(), **arguments)
+
+
+def test_a_model_with_the_names_of_keras_is_one():
+    model, tokenizer = lively(11), words_tokenizer()
+    assert generate(KerasModel(model), tokenizer, "the", 5).text == generate(model, tokenizer, "the", 5).text
 
 
 def test_models_and_tokenizers_that_do_not_fit():

@@ -14,6 +14,7 @@ from kiyas.recurrent.generation.loop import Generated, Token, check_seed_text, g
 from kiyas.recurrent.generation.reader import Reader
 from kiyas.recurrent.generation.sampling import top
 from kiyas.recurrent.generation.stops import Stops
+from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.model import Model
 from kiyas.recurrent.sequences import pad_sequences
 from kiyas.recurrent.state import State
@@ -32,8 +33,8 @@ class _Beam:
     stopped: str | None = None
 
 
-def beam_search(model: Model, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello", steps: int = 10,
-                beams: int = 4, *, length_penalty: float = 0.0, stop: str | Iterable[str] = (),
+def beam_search(model: Model | KerasModel, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello",
+                steps: int = 10, beams: int = 4, *, length_penalty: float = 0.0, stop: str | Iterable[str] = (),
                 window: int | None = None, padding: str = "pre", start: str | None = None,
                 exclude: Iterable[int] = (), logits: bool | None = None) -> list[Generated]:
     """The most probable continuations by up to ``steps`` words, best first, up to ``beams`` of them.

@@ -21,6 +21,7 @@ from kiyas.recurrent.generation.context import Context
 from kiyas.recurrent.generation.reader import Reader
 from kiyas.recurrent.generation.sampling import Sampling
 from kiyas.recurrent.generation.stops import Stops
+from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.model import Model
 from kiyas.recurrent.sequences import pad_sequences
 from kiyas.recurrent.state import State
@@ -85,8 +86,8 @@ class Generated:
         return np.array(rows) if rows else None
 
 
-def generate(model: Model, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello", steps: int = 10, *,
-             temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+def generate(model: Model | KerasModel, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello",
+             steps: int = 10, *, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
              seed: int | np.random.Generator | None = None, stop: str | Iterable[str] = (),
              window: int | None = None, padding: str = "pre", carry: bool | None = None, start: str | None = None,
              exclude: Iterable[int] = (), logits: bool | None = None, probabilities: bool = False) -> Generated:
@@ -116,8 +117,8 @@ def generate(model: Model, tokenizer: Tokenizer, seed_text: str | Sequence[str] 
     return generated(tokenizer, seed_text, made, ended[0] if ended else None)
 
 
-def generate_tokens(model: Model, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello", steps: int = 10, *,
-                    temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
+def generate_tokens(model: Model | KerasModel, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello",
+                    steps: int = 10, *, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
                     seed: int | np.random.Generator | None = None, stop: str | Iterable[str] = (),
                     window: int | None = None, padding: str = "pre", carry: bool | None = None,
                     start: str | None = None, exclude: Iterable[int] = (), logits: bool | None = None,
@@ -186,7 +187,7 @@ class _Window:
 class _Run:
     """One generation: what was read so far, and the state after it."""
 
-    model: Model
+    model: Model | KerasModel
     tokenizer: Tokenizer
     seed_text: str | Sequence[str]
     steps: int

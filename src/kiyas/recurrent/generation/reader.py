@@ -13,6 +13,7 @@ import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.recurrent.generation.sampling import check_probabilities, log_probabilities
+from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.layers import Dropout, Reshape
 from kiyas.recurrent.model import Model
 from kiyas.recurrent.state import State
@@ -46,10 +47,13 @@ class Reader:
     has none). Raises `InputError` for a model of another kind.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, logits: bool | None = None, owner: str = "generate") -> None:
+    def __init__(self, model: Model | KerasModel, tokenizer: Tokenizer,
+                 logits: bool | None = None, owner: str = "generate") -> None:
         if not isinstance(tokenizer, Tokenizer):
             raise InputError(message(owner, "tokenizer", "a kiyas.recurrent.Tokenizer", type(tokenizer).__name__,
                                      "Tokenizer.load(file), or Tokenizer.from_vocabulary({word: number})"))
+        if isinstance(model, KerasModel):
+            model = model.model
         if not isinstance(model, Model):
             raise InputError(message(owner, "model", "a kiyas.recurrent.Model", type(model).__name__,
                                      "kiyas.recurrent.load(file)"))

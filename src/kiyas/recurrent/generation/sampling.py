@@ -77,10 +77,12 @@ class Sampling:
         """The number of the next token, given the (vocabulary,) log-probabilities."""
         if self.greedy:
             return int(np.argmax(logs))
-        ids, chances = self.candidates(logs)
+        ids, chances = self._cut(logs)
         reached = np.cumsum(chances)
+        # The first place whose sum is above the draw: one without a chance adds nothing, so it is never that.
         place = int(np.searchsorted(reached, rng.random() * reached[-1], side="right"))
-        return int(ids[min(place, ids.size - 1)])
+        place = min(place, int(np.searchsorted(reached, reached[-1])))
+        return place if ids is None else int(ids[place])
 
     def candidates(self, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The numbers that may be drawn, rising, and their probabilities (not for greedy).
@@ -89,9 +91,15 @@ class Sampling:
         >>> ids.tolist(), chances.round(3).tolist()
         ([1, 2], [0.625, 0.375])
         """
+        ids, chances = self._cut(logs)
+        possible = np.flatnonzero(chances > 0)
+        return possible if ids is None else ids[possible], chances[possible]
+
+    def _cut(self, logs: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """The numbers left (None: all), and the probability of each."""
         heat = 1.0 if self.temperature is None else self.temperature
-        ids = np.arange(logs.size) if self.top_k is None else top(logs, self.top_k)
-        kept = logs[ids]
+        ids = None if self.top_k is None or self.top_k >= logs.size else top(logs, self.top_k)
+        kept = logs if ids is None else logs[ids]
         # Divided after the largest is taken off: a temperature near 0 then ends at 0, not at NaN.
         with np.errstate(over="ignore"):
             chances = np.exp((kept - kept.max()) / heat)
@@ -101,9 +109,8 @@ class Sampling:
             # The first place at which p is reached; to 1e-12, so that 0.5 + 0.2 reaches 0.7.
             reached = int(np.searchsorted(np.cumsum(chances[order]), self.top_p - 1e-12)) + 1
             nucleus = np.sort(order[:reached])
-            ids, chances = ids[nucleus], chances[nucleus] / chances[nucleus].sum()
-        possible = chances > 0
-        return ids[possible], chances[possible]
+            ids, chances = nucleus if ids is None else ids[nucleus], chances[nucleus] / chances[nucleus].sum()
+        return ids, chances
 
 
 def top(values: np.ndarray, k: int) -> np.ndarray:
