@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from kiyas.encode.files import read_files
 from kiyas.errors import FileError, InputError
 from kiyas.evaluate import Judgements, match, read_ids, read_judgements, read_queries
 
@@ -176,3 +177,33 @@ def test_bad_files_of_ids(name, text, words, tmp_path):
     with pytest.raises(FileError) as caught:
         read_ids(put(tmp_path, name, text), 3)
     assert words in str(caught.value)
+
+
+# -- titles before texts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.parquet"])
+def test_titles_stand_before_texts(name, tmp_path):
+    rows = [{"_id": "a", "title": " One ", "text": "two three"}, {"_id": "b", "title": "", "text": "four"}]
+    if name == "t.jsonl":
+        put(tmp_path, name, "\n".join(map(json.dumps, rows)))
+    elif name == "t.csv":
+        put(tmp_path, name, "_id,title,text\na, One ,two three\nb,,four\n")
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / name)
+    read = read_files([tmp_path / name], title_column="title")
+    assert read.texts == ["One\n\ntwo three", "four"]
+    assert read.ids == ["a", "b"]
+    with pytest.raises(FileError, match="'head'"):
+        read_files([tmp_path / name], title_column="head")
+
+
+def test_a_title_alone_is_a_text(tmp_path):
+    path = put(tmp_path, "t.jsonl", '{"title": "Only this", "text": ""}\n')
+    assert read_files([path], title_column="title").texts == ["Only this"]
+    with pytest.raises(FileError, match="line 1: field 'text' must be a text that is not blank"):
+        read_files([path])
+    words = "line 1: has no field 'heading' for the title; it has title, text; name one with --title-column"
+    with pytest.raises(FileError, match=words):
+        read_files([path], title_column="heading")

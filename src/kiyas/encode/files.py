@@ -272,7 +272,7 @@ def _table(path: Path, ending: str, wanted: _Wanted) -> Records:
         table = reader.read_table(path)
     except (arrow.ArrowException, OSError) as error:
         raise FileError(f"{path}: cannot be read as {ending}: {error}") from None
-    id_field = wanted.ids or ("id" if "id" in table.column_names else None)
+    id_field = wanted.ids or next((name for name in _ID_FIELDS if name in table.column_names), None)
     ids = None if id_field is None else [_id(v, f"{path}, row {i}") for i, v in
                                          enumerate(_column(table, id_field, path).to_pylist())]
     kinds = arrow.types
