@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from kiyas.cli import show
+from kiyas.cli import exporting, show
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Model, State, Tokenizer, load
 from kiyas.recurrent.tokenizer_files import beside
@@ -145,18 +145,30 @@ def _words(value: Any) -> str:
 # -- convert -----------------------------------------------------------------------------------------------
 
 
-def convert(chosen: Chosen, output: Path, spelled: Spelled, overwrite: bool, json: bool) -> None:
-    """Write a model, and its tokenizer, in kiyas' own form."""
-    if output.suffix != ".safetensors":
-        raise InputError(message("kiyas recurrent convert", "--output", "a .safetensors file", str(output)))
+@dataclass(frozen=True)
+class Written:
+    """How a model is written: over a file that is there, with its state going in and out, its padding known."""
+
+    overwrite: bool = False
+    state: bool = False
+    padding: str | None = None
+
+
+def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, json: bool) -> None:
+    """Write a model, in the form that the ending says, and its tokenizer beside it."""
+    if output.suffix not in exporting.ENDINGS:
+        raise InputError(message("kiyas recurrent convert", "--output", "a .safetensors, .onnx or .pt file",
+                                 str(output)))
     beside_output = output.with_name(f"{output.stem}.tokenizer.json")
-    wants = spelled.file is not None or beside(chosen.file) is not None
-    tokenizer = spelled.load(chosen.file) if wants else None
+    source = beside(chosen.file) if spelled.file is None else spelled.file
+    # In another form beside the model itself, the tokenizer is where it should be.
+    there = source is not None and beside_output.exists() and beside_output.samefile(source)
+    tokenizer = spelled.load(chosen.file) if source is not None and not there else None
     for path in [output, *([beside_output] if tokenizer is not None else [])]:
-        if path.exists() and not overwrite:
+        if path.exists() and not written.overwrite:
             raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
     model = chosen.load()
-    model.save(output)
+    exporting.write(model, output, written.state, written.padding)
     facts: dict[str, Any] = {"file": str(output), "weights": model.count_parameters(), "bytes": output.stat().st_size}
     if tokenizer is not None:
         tokenizer.save(beside_output)

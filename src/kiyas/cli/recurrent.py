@@ -7,8 +7,11 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from kiyas.cli.recurrent_train import app as train
+
 app = App(name="recurrent", help_format="plaintext",
           help="Run trained LSTMs, GRUs and simple RNNs without a training framework.")
+app.command(train)
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Switch = Annotated[bool, Parameter(negative="")]
@@ -39,15 +42,16 @@ def info(file: Path, /, *, config: Path | None = None, prefix: str | None = None
 @app.command
 def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix: str | None = None,
             precision: str = "float32", tokenizer: Path | None = None, characters: bool | None = None,
-            lower: bool | None = None, overwrite: Switch = False, json: Json = False) -> None:
-    """Write a model as kiyas .safetensors, and its tokenizer beside it.
+            lower: bool | None = None, state: Switch = False, padding: str | None = None, overwrite: Switch = False,
+            json: Json = False) -> None:
+    """Write a model as kiyas .safetensors, as .onnx, or as a state_dict for PyTorch (.pt); its tokenizer beside it.
 
     Parameters
     ----------
     file
         The model.
     output
-        The file to write.
+        The file to write; its ending says the form.
     config
         The architecture (JSON), for a file that holds weights alone.
     prefix
@@ -60,6 +64,10 @@ def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix
         For a vocabulary: characters, or words.
     lower
         For a vocabulary: texts are lower-cased first, or not.
+    state
+        To .onnx: the state goes in and out, for streams.
+    padding
+        To .onnx, of a model that masks: post, if rows are padded behind; none, if they never are.
     overwrite
         Replace files that are there.
     json
@@ -68,7 +76,7 @@ def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix
     from kiyas.cli import models as command
 
     command.convert(command.Chosen(file, config, prefix, precision), output,
-                    command.Spelled(tokenizer, characters, lower), overwrite, json)
+                    command.Spelled(tokenizer, characters, lower), command.Written(overwrite, state, padding), json)
 
 
 @app.command

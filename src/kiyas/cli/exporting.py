@@ -1,0 +1,33 @@
+"""Models to the files of others: what ``kiyas recurrent convert`` writes by the ending of its output."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+from kiyas.errors import InputError, message
+from kiyas.recurrent import Model
+from kiyas.recurrent.export import export_onnx, to_torch
+
+ENDINGS = (".safetensors", ".onnx", ".pt")
+
+
+def write(model: Model, output: Path, state: bool, padding: str | None) -> None:
+    """kiyas' own form, ONNX, or a state_dict of PyTorch; the file is replaced as a whole."""  # noqa: D403
+    if output.suffix != ".onnx" and (state or padding is not None):
+        raise InputError(message("kiyas recurrent convert", "--state" if state else "--padding",
+                                 "left out, unless the output is .onnx", str(output)))
+    if output.suffix == ".onnx":
+        export_onnx(model, output, state=state, padding=padding)
+    elif output.suffix == ".pt":
+        module = to_torch(model)
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(module.state_dict(), buffer)
+        part = output.with_name(f"{output.name}.part-{os.getpid()}")
+        part.write_bytes(buffer.getvalue())
+        part.replace(output)
+    else:
+        model.save(output)
