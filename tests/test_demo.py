@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_the_report_is_what_searching_gives(report):
         assert 0 <= r.metrics["recall@1"].mean <= r.metrics["MRR@10"].mean <= r.metrics["recall@10"].mean <= 1
     for e in report.explained.values():
         assert e.contributions.sum() + e.rest == pytest.approx(e.total)
+
+
+def test_the_demo_ends_with_the_choice_for_its_collection(report):
+    decision = report.decision
+    assert decision.queries == 60 and set(decision.means) == {*demonstration.MEASURES, "relevance map"}
+    assert sum(decision.picks.values()) == 5
+    last = page(report).partition("The choice for this collection")[2]
+    assert escape(decision.conclusion()) in last and escape(decision.costs()) in last
 
 
 def test_the_page_loads_nothing_and_escapes(report):

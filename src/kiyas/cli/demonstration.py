@@ -21,6 +21,8 @@ from kiyas.cli.pictures import shorter
 from kiyas.cli.search import change
 from kiyas.encode import Encoder, encoder, known_items
 from kiyas.errors import InputError
+from kiyas.evaluate.choosing import FEWEST, Decision, choose_known
+from kiyas.fit import Pairs
 from kiyas.search import Explanation, Index
 
 MEASURES = ("cosine", "ndd", "manhattan", "exponential(trim=0.1)")
@@ -33,6 +35,8 @@ QUESTIONS = (
 _SHOWN = 8
 _FEWEST = 20
 _SEED = 0
+# More questions choose the same, and every fold asks them all again.
+_CHOOSING = 1000
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Report:
     queries: int
     ambiguous: int
     results: list[known.Result]
+    decision: Decision | None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -122,8 +127,16 @@ def make_report(chosen: Encoder, limit: int | None, progress: Progress, root: Pa
     with progress("measuring") as report:
         results = known.evaluate(Index(rest), queries, items.targets, known.contenders(rest), report)
     clock.stop("measuring")
+    decision = None
+    if len(items.queries) >= FEWEST:
+        targets = np.array(items.targets)
+        some = np.sort(np.random.default_rng(_SEED).permutation(targets.size)[:_CHOOSING])
+        pairs = Pairs(queries[some], rest[targets[some]], targets[some])
+        with progress("choosing") as report:
+            decision = choose_known(pairs, measures=MEASURES[1:], seed=_SEED, progress=report)
+        clock.stop("choosing")
     return Report(library, docstrings, chosen, vectors.shape[1], questions, explained, name, len(items.queries),
-                  items.ambiguous, results, clock.seconds)
+                  items.ambiguous, results, decision, clock.seconds)
 
 
 class _Clock:
@@ -156,7 +169,9 @@ def as_dict(report: Report, html: Path) -> dict[str, Any]:
                       "measures": {m: show.explanation_json(e, 5) for m, e in report.explained.items()}},
         "queries": report.queries, "ambiguous_left_out": report.ambiguous,
         "results": [r.as_dict() for r in report.results], "left_out": known.LEFT_OUT,
-        "conclusion": report.conclusion, "caveat": known.CAVEAT, "seconds": report.seconds, "page": str(html),
+        "conclusion": report.conclusion, "caveat": known.CAVEAT,
+        "decision": None if report.decision is None else report.decision.as_dict(), "seconds": report.seconds,
+        "page": str(html),
     }
 
 
@@ -179,11 +194,24 @@ def _print(report: Report, html: Path) -> None:
     _print_results(report)
     out.print()
     out.print(Text(report.conclusion, style="bold"))
+    out.print()
+    if report.decision is not None:
+        _print_decision(report.decision)
     out.print(Text(known.CAVEAT))
     total = sum(report.seconds.values())
     steps = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in report.seconds.items())
     out.print(Text(f"{total:.0f} s in all: {steps}.", style="dim"))
     out.print(Text.assemble("The page, with pictures: ", (str(html), "bold")))
+
+
+def _print_decision(decision: Decision) -> None:
+    out = show.console()
+    out.print(Text(f"The choice for this collection, by kiyas choose on {decision.queries:,} of the questions",
+                   style="bold"))
+    out.print(Text(f"Each fold chose among {', '.join(MEASURES)} and a map fitted to the other folds' questions and "
+                   "answers.", style="dim"))
+    out.print(Text(decision.conclusion(), style="bold"))
+    out.print(Text(decision.costs()))
 
 
 def _print_question(question: Question) -> None:

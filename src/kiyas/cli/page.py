@@ -52,6 +52,9 @@ alone, so nothing was chosen by its result.</p>
 the same queries, with intervals that hold for all measures together at 95 %; one that touches the line shows no
 difference. Not in the table: $left_out.</p>
 
+<h2>The choice for this collection</h2>
+$decision
+
 <footer>kiyas $version · written by <code>kiyas demo</code> in $seconds s · this page loads nothing</footer>
 </main></body></html>
 """)
@@ -71,8 +74,25 @@ def page(report: Report) -> str:
         text=escape(report.text_of(report.explained_name)),
         explained=pictures.dimensions({m: e.contributions for m, e in report.explained.items()}),
         queries=f"{report.queries:,}", ambiguous=f"{report.ambiguous:,}", results=_table(report.results),
+        decision=_decision(report),
         left_out=escape(", ".join(f"{name} ({why})" for name, why in known.LEFT_OUT.items())),
         version=escape(__version__), seconds=f"{sum(report.seconds.values()):.0f}")
+
+
+def _decision(report: Report) -> str:
+    if report.decision is None:
+        return "<p>Too few questions to choose by.</p>"
+    d = report.decision
+    folds = sum(d.picks.values())
+    rows = "".join(f'<tr><td><code>{escape(name)}</code></td><td class="n">{mean:.4f}</td>'
+                   f'<td class="n">{d.picks.get(name, 0)} of {folds}</td></tr>'
+                   for name, mean in sorted(d.means.items(), key=lambda one: -one[1]))
+    return (f'<p class="lead">{escape(d.conclusion())}</p><p>{escape(d.costs())}</p>'
+            f"<p>As <code>kiyas choose</code> decides: {d.queries:,} of the questions in {d.facts['folds']} folds. "
+            "Each fold’s measure was chosen, and a map fitted, on the other folds; the sentence above is what that "
+            "reached on questions held out. The means below are what the choice saw, not what it is worth.</p>"
+            f'<div class="scroll"><table><thead><tr><th>measure</th><th class="n">{escape(d.metric)}</th>'
+            f'<th class="n">taken</th></tr></thead><tbody>{rows}</tbody></table></div>')
 
 
 def _table(results: list[Result]) -> str:
