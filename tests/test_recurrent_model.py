@@ -162,6 +162,17 @@ def test_a_model_forgets():
     assert np.array_equal(m.predict(x), m.predict(x))
 
 
+def test_memory_inside_a_nested_model():
+    inner = stateful_model()
+    m = Model.sequential([L.Nested("inner", inner)], (None, 3))
+    assert m.is_stateful
+    outside, inside = m.stateful(2), inner.stateful(2)
+    x = RNG.normal(size=(2, 6, 3))
+    for part in (x[:, :2], x[:, 2:]):
+        assert np.array_equal(outside.predict(part), inside.predict(part))
+    assert list(outside.state) == ["inner/a"]
+
+
 def test_stateful_errors():
     with pytest.raises(InputError, match="'model' must be one with a layer that is marked stateful, got Model"):
         text_model().stateful()

@@ -9,22 +9,57 @@
 ((1, 1), (1, 1))
 """
 
-from kiyas.recurrent import layers
-from kiyas.recurrent.activations import Activation
-from kiyas.recurrent.cell import GRUCell, GRUGates, LayerNorm, LSTMCell, LSTMGates, RNNCell
-from kiyas.recurrent.generation import Generated, Sampling, Token, beam_search, generate, generate_tokens
-from kiyas.recurrent.graph import Node
-from kiyas.recurrent.loading import load
-from kiyas.recurrent.model import Model, PrecisionError
-from kiyas.recurrent.registry import register_layer
-from kiyas.recurrent.sequences import pad_sequences
-from kiyas.recurrent.state import State
-from kiyas.recurrent.stream import Stateful, Stream
-from kiyas.recurrent.tokenizer import Tokenizer
-from kiyas.recurrent.tokenizer_files import tokenizer_from_json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kiyas.recurrent import keras, layers
+    from kiyas.recurrent.activations import Activation
+    from kiyas.recurrent.cell import GRUCell, GRUGates, LayerNorm, LSTMCell, LSTMGates, RNNCell
+    from kiyas.recurrent.generation import Generated, Sampling, Token, beam_search, generate, generate_tokens
+    from kiyas.recurrent.graph import Node
+    from kiyas.recurrent.loading import load
+    from kiyas.recurrent.model import Model, PrecisionError
+    from kiyas.recurrent.registry import register_layer
+    from kiyas.recurrent.sequences import pad_sequences
+    from kiyas.recurrent.state import State
+    from kiyas.recurrent.stream import Stateful, Stream
+    from kiyas.recurrent.tokenizer import Tokenizer
+    from kiyas.recurrent.tokenizer_files import tokenizer_from_json
+
+# Imported when first used: a program that runs a model does not wait for what trains, reads or writes one.
+_HOMES = {
+    "activations": ("Activation",),
+    "cell": ("GRUCell", "GRUGates", "LSTMCell", "LSTMGates", "LayerNorm", "RNNCell"),
+    "generation": ("Generated", "Sampling", "Token", "beam_search", "generate", "generate_tokens"),
+    "graph": ("Node",),
+    "loading": ("load",),
+    "model": ("Model", "PrecisionError"),
+    "registry": ("register_layer",),
+    "sequences": ("pad_sequences",),
+    "state": ("State",),
+    "stream": ("Stateful", "Stream"),
+    "tokenizer": ("Tokenizer",),
+    "tokenizer_files": ("tokenizer_from_json",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("keras", "layers")
 
 __all__ = [
     "Activation", "GRUCell", "GRUGates", "Generated", "LSTMCell", "LSTMGates", "LayerNorm", "Model", "Node",
     "PrecisionError", "RNNCell", "Sampling", "State", "Stateful", "Stream", "Token", "Tokenizer", "beam_search",
-    "generate", "generate_tokens", "layers", "load", "pad_sequences", "register_layer", "tokenizer_from_json",
+    "generate", "generate_tokens", "keras", "layers", "load", "pad_sequences", "register_layer",
+    "tokenizer_from_json",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -38,8 +38,9 @@ class Graph:
         self.nodes = tuple(_last_axis_first(node, shapes[i]) for i, node in enumerate(self.nodes))
         self.shapes = [tuple(s) for s in shapes]
         self.names = _call_names(self.nodes)
-        self.widths: list[Widths] = [_renamed(node.layer, name)
-                                     for node, name in zip(self.nodes, self.names, strict=True)]
+        self.widths: list[Widths] = [
+            dict(zip(called(node.layer, name, node.layer.widths), node.layer.widths.values(), strict=True))
+            for node, name in zip(self.nodes, self.names, strict=True)]
         self._last_use = {i: at for at, node in enumerate(self.nodes) for i, _ in node.inputs}
         self._keep = {i for i, _ in self.outputs}
 
@@ -112,9 +113,7 @@ class Graph:
             if number in made:
                 continue
             keys = self.widths[number]
-            own = None
-            if state is not None and keys and all(key in state for key in keys):
-                own = tuple(a for key in keys for a in state[key])
+            own = None if state is None else _own(keys, state)
             made[number], after = node.layer.run(tuple(made[i][k] for i, k in node.inputs), own, context)
             if keys and after is not None:
                 left = iter(after)
@@ -123,6 +122,16 @@ class Graph:
                 if self._last_use[i] == number and i not in self._keep:
                     made.pop(i, None)
         return tuple(made[i][k] for i, k in self.outputs), new
+
+
+def _own(keys: Widths, state: Mapping[str, tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...] | None:
+    """The state arrays of a node, zeros for those that are not there; None if none is."""
+    there = next((key for key in keys if key in state), None)
+    if there is None:
+        return None
+    batch = state[there][0].shape[0]
+    return tuple(a for key, widths in keys.items()
+                 for a in (state[key] if key in state else [np.zeros((batch, w), np.float32) for w in widths]))
 
 
 def _last_axis_first(node: Node, shapes: tuple[Shape, ...]) -> Node:
@@ -144,5 +153,6 @@ def _call_names(nodes: Sequence[Node]) -> list[str]:
     return names
 
 
-def _renamed(layer: Layer, name: str) -> Widths:
-    return {name + key[len(layer.name):]: widths for key, widths in layer.widths.items()}
+def called(layer: Layer, name: str, keys: Iterable[str]) -> list[str]:
+    """The names of a layer's states at a call of it, which has a name of its own."""
+    return [name + key[len(layer.name):] for key in keys]

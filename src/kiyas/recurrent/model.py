@@ -13,7 +13,7 @@ from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent import inputs as checks
 from kiyas.recurrent.chain import Chain, chain
-from kiyas.recurrent.graph import Graph, Node
+from kiyas.recurrent.graph import Graph, Node, called
 from kiyas.recurrent.layers.base import FRESH, Context, Layer, Shape, Signal
 from kiyas.recurrent.layers.bidirectional import Bidirectional
 from kiyas.recurrent.layers.dense import Dense
@@ -219,12 +219,12 @@ class Model:
     @property
     def is_stateful(self) -> bool:
         """Whether a layer is marked to carry its state from call to call."""
-        return any(getattr(layer, "stateful", False) for layer in self.layers)
+        return any(layer.remembers for layer in self.layers)
 
     def stateful_keys(self) -> tuple[str, ...]:
         """The names of the states of the layers so marked."""
-        return tuple(key for node, widths in zip(self.nodes, self._graph.widths, strict=True)
-                     if getattr(node.layer, "stateful", False) for key in widths)
+        return tuple(key for node, name in zip(self.nodes, self._graph.names, strict=True)
+                     for key in called(node.layer, name, node.layer.remembers))
 
     def count_parameters(self) -> int:
         """The number of weights, those of a shared layer once."""

@@ -82,6 +82,11 @@ class Layer(ABC):
         return {}
 
     @property
+    def remembers(self) -> tuple[str, ...]:
+        """Those names of `widths` whose state is carried from call to call, as Keras' stateful layers do."""
+        return tuple(self.widths) if getattr(self, "stateful", False) else ()
+
+    @property
     def place(self) -> str:
         """Where it is computed, for `Model.describe`."""
         return ""

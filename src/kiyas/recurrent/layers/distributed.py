@@ -75,6 +75,10 @@ class Nested(Layer):
         return {f"{self.name}/{key}": widths for key, widths in self.model.state_widths.items()}
 
     @property
+    def remembers(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}/{key}" for key in self.model.stateful_keys())
+
+    @property
     def place(self) -> str:
         return "see its layers"
 
