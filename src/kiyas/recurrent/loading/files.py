@@ -50,6 +50,12 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
         return _safetensors(path, config, prefix, partial, options)
     if start.startswith(b"\x80"):
         return _old_torch(path, start, config, prefix, partial, options)
+    if path.suffix == ".onnx" or start[:1] == b"\x08":  # the format has no magic number; its first field is the version
+        from kiyas.recurrent.loading import onnx
+
+        _refuse(config, "config", path)
+        _refuse(partial, "partial", path)
+        return onnx.load(path, prefix, **_known(options, "inputs", "shapes"))
     raise FileError(f"{path}: is of no format that kiyas reads: Keras .h5 and .keras, PyTorch .pt and .safetensors, "
                     "ONNX, kiyas .safetensors")
 
