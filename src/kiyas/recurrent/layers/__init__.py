@@ -15,7 +15,7 @@ from kiyas.recurrent.layers.elementwise import (
     Scale,
 )
 from kiyas.recurrent.layers.embedding import Embedding, Input, Masking
-from kiyas.recurrent.layers.exchange import Backward, Pad, Power, Slice
+from kiyas.recurrent.layers.exchange import Backward, FeatureMean, Pad, Power, Slice
 from kiyas.recurrent.layers.merge import (
     Add,
     Average,
@@ -41,7 +41,7 @@ from kiyas.recurrent.layers.shape import (
 __all__ = [
     "ActivationLayer", "Add", "AdditiveAttention", "Attention", "Average", "AveragePool", "Backward",
     "BatchNormalization", "Bidirectional", "Concatenate", "Context", "Conv1D", "Cropping", "Dense", "Dot", "Dropout",
-    "Elementwise", "Embedding", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input", "LSTM", "Layer",
+    "Elementwise", "Embedding", "FeatureMean", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input", "LSTM", "Layer",
     "LayerNormalization", "Masking", "MaxPool", "Maximum", "Minimum", "Multiply", "Nested", "PReLU", "Pad", "Permute",
     "Power", "Recurrent", "RepeatVector", "Reshape", "Scale", "Shape", "Signal", "SimpleRNN", "Slice", "Subtract",
     "TimeDistributed", "UpSampling", "WeightedAttention", "ZeroPadding",

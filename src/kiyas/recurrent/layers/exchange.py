@@ -153,3 +153,15 @@ class Power(Elementwise):
             case _:
                 y = x
         return y
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMean(Elementwise):
+    """The mean of each step's features, as one feature."""
+
+    def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        return ((*self._one(inputs)[:-1], 1),)
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        y: np.ndarray = np.add.reduce(x, axis=-1, keepdims=True, dtype=np.float64) / x.shape[-1]
+        return y.astype(np.float32)

@@ -39,8 +39,11 @@ def load(path: Path, prefix: str | None = None, inputs: Mapping[str, Any] | None
         first = FileError(f"{path}: {error}")
     try:  # as in PyTorch and ONNX themselves: time before batch
         return Reader(model.graph, str(path), 1, fixed, dict(shapes or {}), int(opset)).model(source)
-    except (MismatchError, FileError):
+    except MismatchError:
         raise first from None
+    except FileError as error:
+        # What is wrong with the file itself is so under either assumption.
+        raise (first if "operations that are not supported" in str(error) else error) from None
 
 
 def _parsed(path: Path) -> Any:

@@ -104,6 +104,8 @@ def _arithmetic(call: Call) -> list[Any]:
     a, b = call.values[:2]
     kind = call.kind
     if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if kind == "Div":
+            kind, b = "Mul", on_each(call.reader, b, Power(call.reader.name("reciprocal"), -1.0))
         layer = {"Add": Add, "Sub": Subtract, "Mul": Multiply}.get(kind)
         if layer is None or len(call.values) != 2:
             raise UnsupportedError(f"{kind} of two signals")
@@ -117,8 +119,11 @@ def _arithmetic(call: Call) -> list[Any]:
     one, zero = np.ones((), np.float32), np.zeros((), np.float32)
     if kind == "Div" and not first:
         x = on_each(call.reader, x, Power(call.reader.name("reciprocal"), -1.0))
+    if kind == "Div" and first:
+        with np.errstate(divide="ignore"):  # an infinity is refused as a weight
+            constant = 1 / constant
     scale, offset = {"Add": (one, constant), "Sub": (one, -constant) if first else (-one, constant),
-                     "Mul": (constant, zero), "Div": (1 / constant if first else constant, zero)}[kind]
+                     "Mul": (constant, zero), "Div": (constant, zero)}[kind]
     if constant.size == 1:
         layer_ = made(call.reader.where, Scale, call.name(kind.lower()), scale.reshape(()), offset.reshape(()))
         return [on_each(call.reader, x, layer_)]

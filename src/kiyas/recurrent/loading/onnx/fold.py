@@ -91,7 +91,7 @@ def _bounded(shape: list[int]) -> list[int]:
 def _expand(inputs: Constants, _: Attributes) -> Any:
     x, shape = inputs[0], list(np.asarray(inputs[1]).ravel())
     if any(isinstance(s, Size) for s in shape):
-        if np.asarray(x).size != 1:
+        if not np.asarray(x).size or (x != np.asarray(x).ravel()[0]).any():
             raise CannotFoldError
         return Filled(float(np.asarray(x).ravel()[0]), tuple(shape))
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(_bounded([int(s) for s in shape]))))

@@ -87,8 +87,11 @@ class Reader:
             value = environment.get(output.name)
             if isinstance(value, Unknown):
                 unsupported |= value.operations
-            elif isinstance(value, (Tensor, Stacked)):
-                outputs.append(self._as_output(self.tensor(value)))
+            elif isinstance(value, Stacked):  # states of two directions: side by side
+                both = self.tensor(value)
+                outputs.append((both.node, both.output))
+            elif isinstance(value, Tensor):
+                outputs.append(self._as_output(value))
             elif not isinstance(value, Given):
                 raise FileError(f"{self.where}: its output '{output.name}' does not depend on its inputs")
         if unsupported:
@@ -169,11 +172,11 @@ class Reader:
             return Lengths(value.name)
         if value.name in self._state_inputs:
             return Given(value.name, tuple(Size(1, (Atom(None),)) if d is None else d for d in declared or [None] * 3))
-        rank = len(declared) or 3
-        declared = declared or [None] * 3
-        if not self._batch_axis < rank or rank > 3:
-            raise FileError(f"{self.where}: its input '{value.name}' is of rank {rank}; inputs of sequences or frames "
-                            "are of rank 2 or 3, give numbers for others with inputs=")
+        if not value.type.tensor_type.HasField("shape") and given is None:
+            declared = [None] * 3
+        if not self._batch_axis < len(declared) <= 3:
+            cure = "(give numbers for it with inputs=)"
+            return Unknown(frozenset({f"the input '{value.name}' of rank {len(declared)} {cure}"}))
         axes = tuple((self.batch,) if k == self._batch_axis else (Atom(d),) for k, d in enumerate(declared))
         self.batch.declared = declared[self._batch_axis]
         array = ((self.batch,), *(axis for axis in axes if axis != (self.batch,)))
@@ -215,6 +218,8 @@ class Reader:
         lost = frozenset(op for value in values if isinstance(value, Unknown) for op in value.operations)
         if lost and not extracting:
             return [Unknown(lost)] * len(node.output)
+        if values and isinstance(values[0], Filled) and node.op_type in _STATE_WAY - {"If", "Concat"}:
+            return [Filled(values[0].value)] * len(node.output)
         if node.domain not in ("", "ai.onnx"):
             return [Unknown(frozenset({f"{node.domain}.{node.op_type}"}))] * len(node.output)
         if node.op_type == "Constant":

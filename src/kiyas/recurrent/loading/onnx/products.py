@@ -12,6 +12,7 @@ from kiyas.recurrent.layers import (
     BatchNormalization,
     Conv1D,
     Dense,
+    FeatureMean,
     GlobalAverage,
     GlobalMax,
     LayerNormalization,
@@ -134,6 +135,11 @@ def _reduce(call: Call) -> list[Any]:
             or (larger and call.kind == "ReduceSum"):
         raise UnsupportedError(f"{call.kind} over several axes, features or the batch")
     seen = tuple(() if k in chosen else axis for k, axis in enumerate(x.axes) if keep or k not in chosen)
+    if larger == [rank - 1] and call.kind == "ReduceMean" and (rank == 2 or x.array[-1] == x.axes[-1] != x.array[1]):
+        placed = features_last(call.reader, x, -1)
+        number = call.reader.add(FeatureMean(call.name("mean")), ((placed.node, placed.output),))
+        one = (Atom(1),)
+        return [Tensor(number, 0, (*placed.array[:-1], one), (*placed.axes[:-1], *((one,) if keep else ())))]
     if larger:
         x = _over(call.reader, call.node, x, larger[0], call.kind == "ReduceMax")
     return [x.seen(seen)]

@@ -1,0 +1,210 @@
+"""ONNX graphs give what ONNX Runtime gave; what is not supported is named."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kiyas import recurrent
+from kiyas.errors import FileError, InputError
+
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "golden" / "recurrent" / "onnx"
+SHARED = Path(__file__).parents[2] / "shared" / "fixtures" / "lstm" / "onnx"
+shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared, with models of the real frameworks, is not here")
+NODES = ("lstm", "lstm_both_ways_lengths_states", "lstm_reverse_lengths", "lstm_peephole_coupled_clipped",
+         "lstm_empty_row", "lstm_activations", "gru", "gru_after_both_ways", "rnn_relu")
+
+
+def assert_close(found, wanted, tolerance=1e-6):
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= tolerance
+
+
+def run_node(path, io, y, states):
+    """A graph of one node, and what it should give: Y (time, directions, batch, n), states (directions, batch, n)."""
+    model = recurrent.load(path)
+    begin = [io[key] for key in ("h0", "c0") if key in io]
+    given = {"state": tuple(begin) if len(begin) > 1 else begin[0]} if begin else {}
+    if "L" in io:
+        given["lengths"] = io["L"]
+    found, state = model.predict(io["X"].transpose(1, 0, 2), return_state=True, empty="zero", **given)
+    found = found if isinstance(found, tuple) else (found,)
+    # Batch first, both directions side by side.
+    assert_close(found[0], y.transpose(2, 0, 1, 3).reshape(y.shape[2], y.shape[0], -1))
+    (arrays,) = state.values()
+    for k, wanted in enumerate(states):
+        for way in range(wanted.shape[0]):
+            assert_close(arrays[way * len(states) + k], wanted[way])
+    if not begin:  # then the states are outputs, as in the graph
+        for one, wanted in zip(found[1:], states, strict=True):
+            assert_close(one, wanted.transpose(1, 0, 2).reshape(wanted.shape[1], -1))
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_gives_what_onnx_runtime_gave(name):
+    io = np.load(GOLDEN / f"{name}.npz")
+    run_node(GOLDEN / f"{name}.onnx", io, io["out_Y"], [io[key] for key in ("out_Yh", "out_Yc") if key in io])
+
+
+@shared
+@pytest.mark.parametrize("name", sorted(p.stem for p in SHARED.glob("*.onnx")))
+def test_a_shared_node_gives_what_onnx_runtime_gave(name):
+    io = np.load(SHARED / f"{name}_io.npz")
+    run_node(SHARED / f"{name}.onnx", io, io["Y"], [io["Yh"], io["Yc"]])
+
+
+@pytest.mark.parametrize(("name", "inputs", "outputs"), [
+    ("splitter", "input", ["y"]), ("encoder", "x", ["y"]), ("encoder_fixed", "x", ["y"]),
+    ("tail", "x", ["p", "mean", "largest"])])
+def test_a_whole_graph_gives_what_onnx_runtime_gave(name, inputs, outputs):
+    io = np.load(GOLDEN / f"{name}.npz")
+    found = recurrent.load(GOLDEN / f"{name}.onnx").predict(io[inputs])
+    for one, key in zip(found if isinstance(found, tuple) else (found,), outputs, strict=True):
+        assert_close(one, io[f"out_{key}"])
+
+
+def test_a_graph_of_other_sizes_than_it_was_made_with():
+    """Batch and time may be of any size, also where the exporter wrote down those of its example."""
+    model = recurrent.load(GOLDEN / "encoder_fixed.onnx")
+    x = np.random.default_rng(0).standard_normal((3, 4, 4))
+    assert np.array_equal(model.predict(x)[1], model.predict(x[1:2])[0])
+
+
+def test_frames_carry_their_states():
+    io = np.load(GOLDEN / "frames.npz")
+    model = recurrent.load(GOLDEN / "frames.onnx")
+    assert model.source["kind"] == "frames" and model.whole is None
+    y, state = model.predict(io["x"][:, None], state=(io["h"], io["c"]), return_state=True)
+    assert_close(y[:, 0], io["out_y"])
+    for k, key in enumerate(("out_hn", "out_cn")):
+        assert_close(np.stack([arrays[k] for arrays in state.values()]), io[key])
+    x = np.random.default_rng(1).standard_normal((2, 7, 8)).astype(np.float32)
+    whole, stream, state = model.predict(x), model.stream(batch=2), None
+    assert np.array_equal(np.concatenate([stream.feed(x[:, :3]), stream.feed(x[:, 3:])], axis=1), whole)
+    for t in range(7):
+        y, state = model.step(x[:, t], state)
+        assert np.array_equal(y, whole[:, t])
+
+
+def test_one_node_can_be_taken_out_of_a_graph_that_is_not_supported():
+    with pytest.raises(FileError, match=r"has operations that are not supported: Einsum; one recurrent node can be"):
+        recurrent.load(GOLDEN / "unsupported.onnx")
+    model = recurrent.load(GOLDEN / "unsupported.onnx", prefix="inner")
+    assert [layer.name for layer in model.layers] == ["inner"] and model.input_shapes == ((None, None, 4),)
+    with pytest.raises(InputError, match="'prefix' must be the name of a recurrent node: inner, got 'outer'"):
+        recurrent.load(GOLDEN / "unsupported.onnx", prefix="outer")
+
+
+def made(path, nodes, inputs, outputs, constants, opset=17):
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info(*i) for i in inputs],
+                              [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs],
+                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    return path
+
+
+def lstm(n=3, m=4):
+    rng = np.random.default_rng(0)
+    return {"W": rng.standard_normal((1, 4 * n, m)).astype(np.float32),
+            "R": rng.standard_normal((1, 4 * n, n)).astype(np.float32)}
+
+
+SEQUENCE = ("X", TensorProto.FLOAT, [None, None, 4])
+
+
+def test_layout_1_is_batch_first(tmp_path):
+    one = made(tmp_path / "a.onnx", [helper.make_node("LSTM", ["X", "W", "R"], ["Y", "Yh"], hidden_size=3, layout=1)],
+               [SEQUENCE], ["Y", "Yh"], lstm())
+    other = made(tmp_path / "b.onnx", [helper.make_node("LSTM", ["X", "W", "R"], ["Y", "Yh"], hidden_size=3)],
+                 [SEQUENCE], ["Y", "Yh"], lstm())
+    x = np.random.default_rng(1).standard_normal((2, 5, 4))
+    for a, b in zip(recurrent.load(one).predict(x), recurrent.load(other).predict(x), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_weights_are_folded_wherever_they_come_from(tmp_path):
+    weights = lstm()
+    whole = made(tmp_path / "a.onnx", [helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3)], [SEQUENCE],
+                 ["Y"], weights)
+    pieces = {"Wt": weights["W"][0].T, "axes": np.array([0]), "R1": weights["R"][:, :6], "R2": weights["R"][:, 6:],
+              "zero": np.zeros(1, np.float32)}
+    folded = made(tmp_path / "b.onnx", [
+        helper.make_node("Transpose", ["Wt"], ["W0"], perm=[1, 0]),
+        helper.make_node("Unsqueeze", ["W0", "axes"], ["W1"]),
+        helper.make_node("Add", ["W1", "zero"], ["W"]),
+        helper.make_node("Concat", ["R1", "R2"], ["R"], axis=1),
+        helper.make_node("Shape", ["X"], ["S"], start=1, end=2),
+        helper.make_node("Concat", ["one", "S", "n"], ["S3"], axis=0),
+        helper.make_node("ConstantOfShape", ["S3"], ["H"]),
+        helper.make_node("LSTM", ["X", "W", "R", "", "", "H", "H"], ["Y"], hidden_size=3)], [SEQUENCE], ["Y"],
+        {**pieces, "one": np.array([1]), "n": np.array([3])})
+    x = np.random.default_rng(1).standard_normal((2, 5, 4))
+    assert np.array_equal(recurrent.load(folded).predict(x), recurrent.load(whole).predict(x))
+
+
+def test_external_data_beside_the_file_are_read_and_no_others(tmp_path):
+    node = helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3)
+    path = made(tmp_path / "a.onnx", [node], [SEQUENCE], ["Y"], lstm())
+    x = np.random.default_rng(1).standard_normal((2, 5, 4))
+    y = recurrent.load(path).predict(x)
+    model = onnx.load(path)
+    (tmp_path / "in").mkdir()
+    onnx.save(model, tmp_path / "in" / "b.onnx", save_as_external_data=True, location="weights", size_threshold=0)
+    assert np.array_equal(recurrent.load(tmp_path / "in" / "b.onnx").predict(x), y)
+    altered = onnx.load(tmp_path / "in" / "b.onnx", load_external_data=False)
+    altered.graph.initializer[0].external_data[0].value = "../a.onnx"
+    onnx.save(altered, tmp_path / "in" / "c.onnx")
+    with pytest.raises(FileError, match=r"tensor 'W' lies in another file, '../a.onnx', which is not a plain file"):
+        recurrent.load(tmp_path / "in" / "c.onnx")
+
+
+@pytest.mark.parametrize(("nodes", "words"), [
+    ([helper.make_node("LSTM", ["X", "X", "R"], ["Y"], hidden_size=3)], "LSTM with weights that are not constant"),
+    ([helper.make_node("LSTM", ["X", "R", "R"], ["Y"], hidden_size=3)],
+     r"LSTM 'lstm': 'input' must be of shape \(any, any, 3\), got shape \(any, any, 4\)"),
+    ([helper.make_node("LSTM", ["X", "W", "W"], ["Y"], hidden_size=3, name="n")],
+     r"the R of LSTM 'n' must be floats of shape \(1, 12, 3\), it is float32 of shape \(1, 12, 4\)"),
+    ([helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3, name="n", activations=["Sin", "Tanh", "Tanh"])],
+     "LSTM 'n' has the activation 'Sin', which is not known"),
+    ([helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3, name="n", direction="up")], "the direction 'up'"),
+    ([helper.make_node("LSTM", ["X", "W", "nothing"], ["Y"], hidden_size=3)], "needs 'nothing', which is not there"),
+    ([helper.make_node("DynamicQuantizeLSTM", ["X", "W", "R"], ["Y"], domain="com.microsoft")],
+     "not supported: com.microsoft.DynamicQuantizeLSTM"),
+    ([helper.make_node("MatMul", ["X", "X"], ["Y"])], "not supported: MatMul of two signals"),
+    ([helper.make_node("Identity", ["W"], ["Y"])], "output 'Y' does not depend on its inputs"),
+])
+def test_what_is_not_supported_is_named(tmp_path, nodes, words):
+    path = made(tmp_path / "a.onnx", nodes, [SEQUENCE], ["Y"], lstm())
+    with pytest.raises(FileError, match=words):
+        recurrent.load(path)
+
+
+def test_an_if_takes_the_branch_of_a_number_that_is_given(tmp_path):
+    def branch(name, op):
+        return helper.make_graph([helper.make_node(op, ["X"], [name])], name, [],
+                                 [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)])
+    path = made(tmp_path / "a.onnx", [
+        helper.make_node("Equal", ["sr", "sixteen"], ["wide"]),
+        helper.make_node("If", ["wide"], ["V"], then_branch=branch("a", "Tanh"), else_branch=branch("b", "Sigmoid")),
+        helper.make_node("LSTM", ["V", "W", "R"], ["Y"], hidden_size=3)],
+        [SEQUENCE, ("sr", TensorProto.INT64, [])], ["Y"], lstm() | {"sixteen": np.array(16000)})
+    with pytest.raises(FileError, match=r"not supported: the input 'sr' of rank 0 \(give numbers for it with inputs=\)"):
+        recurrent.load(path)
+    kinds = [recurrent.load(path, inputs={"sr": rate}).layers[0].activation.name for rate in (16000, 8000)]
+    assert kinds == ["tanh", "sigmoid"]
+    with pytest.raises(InputError, match=r"'inputs' must be a dictionary of inputs of a.onnx: X, sr"):
+        recurrent.load(path, inputs={"rate": 1})
+
+
+def test_the_maker_and_the_files_agree():
+    sys.path.insert(0, str(GOLDEN.parent))
+    try:
+        pytest.importorskip("torch", reason="the maker needs PyTorch")
+        import make_onnx
+    finally:
+        sys.path.pop(0)
+    assert tuple(make_onnx.NODES) == NODES
