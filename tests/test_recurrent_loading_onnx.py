@@ -192,7 +192,7 @@ def test_an_if_takes_the_branch_of_a_number_that_is_given(tmp_path):
         helper.make_node("If", ["wide"], ["V"], then_branch=branch("a", "Tanh"), else_branch=branch("b", "Sigmoid")),
         helper.make_node("LSTM", ["V", "W", "R"], ["Y"], hidden_size=3)],
         [SEQUENCE, ("sr", TensorProto.INT64, [])], ["Y"], lstm() | {"sixteen": np.array(16000)})
-    with pytest.raises(FileError, match=r"not supported: the input 'sr' of rank 0 \(give numbers for it with inputs=\)"):
+    with pytest.raises(FileError, match=r"the input .sr. of rank 0 \(give numbers for it with inputs=\)"):
         recurrent.load(path)
     kinds = [recurrent.load(path, inputs={"sr": rate}).layers[0].activation.name for rate in (16000, 8000)]
     assert kinds == ["tanh", "sigmoid"]
