@@ -64,8 +64,22 @@ def headings(text):
 
 # -- code --------------------------------------------------------------------------------------------------------------
 
+# A small model of words and its tokenizer, under the names that the pages give to anybody's.
+_WORDS = f"""
+import shutil
+for name, copy in (("loop_masked.h5", "model.h5"), ("loop_masked.tokenizer.json", "tokenizer.json"),
+                   ("tokenizer_protocol4.pickle", "tokenizer.pickle")):
+    shutil.copy({str(ROOT / "tests" / "golden" / "text")!r} + "/" + name, copy)
+"""
 # What a page's block takes for granted, by a piece of the block; it runs just before.
 PREPARED = {
+    ("docs/generation.md", "import Tokenizer, generate, load"): _WORDS,
+    ("docs/generation.md", "from kiyas.encode import encoder"): "import os\nos.remove('tokenizer.pickle')\n",
+    ("docs/keras.md", "import load_model, pad_sequences"): _WORDS,
+    ("docs/keras.md", 'load_model("stateful.h5")'): """
+from kiyas.recurrent import Model, layers
+Model.sequential([layers.LSTM("lstm", np.ones((8, 3)), np.ones((8, 2)), None, stateful=True)]).save("stateful.h5")
+""",
     ("docs/texts.md", "model.embed"): """
 import numpy as np
 class model:
@@ -105,6 +119,8 @@ CODE = [path for path in PAGES if path.parent in (ROOT, DOCS) and blocks(text_of
 def test_python_of_a_page_runs(path, tmp_path, monkeypatch):
     if "wordllama" in text_of(path) and path.parent == DOCS:
         pytest.importorskip("wordllama")
+    if path.name in ("generation.md", "keras.md"):
+        pytest.importorskip("h5py")
     monkeypatch.chdir(tmp_path)
     space = {"__name__": "page"}
     for number, block in enumerate(blocks(text_of(path), "python"), 1):

@@ -143,6 +143,15 @@ def test_chars2vec_as_keras_has_it(chars2vec):
     assert chars2vec.layer == "output"
 
 
+def test_the_example_with_the_real_model(fetched):
+    folder = fetched("chars2vec") / "chars2vec" / "trained_models" / "eng_50"
+    example = Path(__file__).parents[1] / "examples" / "misspelled_words.py"
+    done = subprocess.run([sys.executable, str(example), str(folder)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first = [line.split()[1] for line in done.stdout.splitlines()]
+    assert first == ["necessary", "receive", "library", "rhythm", "government"]
+
+
 def test_misspelled_words_find_their_own(chars2vec, tmp_path):
     words = [*MISSPELLED, *dict.fromkeys(OTHERS)]
     Collection.build(words, chars2vec.name, "euclidean", ids=words).save(tmp_path / "words")

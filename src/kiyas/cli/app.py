@@ -50,7 +50,7 @@ def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "word
     measure
         Also compare under this one, such as "exponential(trim=0.1)"; the first is shown dimension by dimension.
     encoder
-        What turns texts into vectors: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+        What turns texts into vectors: wordllama, use, sentence-transformers:NAME_OR_FOLDER, or recurrent:FILE.
     top
         How many dimensions to show.
     json
@@ -80,7 +80,7 @@ def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
     measure
         The measure to search by, unless a search names another.
     encoder
-        What turns texts into vectors: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+        What turns texts into vectors: wordllama, use, sentence-transformers:NAME_OR_FOLDER, or recurrent:FILE.
     ids
         The field of ids, or a .txt (one a line) or .npy file of them.
     text_column

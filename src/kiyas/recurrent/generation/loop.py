@@ -118,11 +118,11 @@ def generate(model: Model | KerasModel, tokenizer: Tokenizer, seed_text: str | S
 
 
 def generate_tokens(model: Model | KerasModel, tokenizer: Tokenizer, seed_text: str | Sequence[str] = "Hello",
-                    steps: int = 10, *, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
-                    seed: int | np.random.Generator | None = None, stop: str | Iterable[str] = (),
-                    window: int | None = None, padding: str = "pre", carry: bool | None = None,
-                    start: str | None = None, exclude: Iterable[int] = (), logits: bool | None = None,
-                    probabilities: bool = False) -> Iterator[Token]:
+                    steps: int = 10, *, temperature: float | None = None, top_k: int | None = None,
+                    top_p: float | None = None, seed: int | np.random.Generator | None = None,
+                    stop: str | Iterable[str] = (), window: int | None = None, padding: str = "pre",
+                    carry: bool | None = None, start: str | None = None, exclude: Iterable[int] = (),
+                    logits: bool | None = None, probabilities: bool = False) -> Iterator[Token]:
     """As `generate`, giving each `Token` as soon as it is there.
 
     A token that may be the beginning of a stop word waits until it is known whether it is. Arguments are checked at
