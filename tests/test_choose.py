@@ -118,6 +118,10 @@ def test_known_items_choose_without_judgements():
     documents, queries, _ = planted(n=200, queries=200)
     done = choose_known(Pairs(queries, documents, np.arange(200)), measures=["dot"])
     assert done.name == "relevance map" and done.metric == "mrr@10"
+    there = choose_known(Pairs(queries, documents, np.arange(200)), documents + 1, measures=["dot"])
+    assert there.picks == done.picks and there.comparison == done.comparison
+    assert np.array_equal(there.measure.matrix, done.measure.matrix)
+    assert not np.allclose(there.measure.center, done.measure.center)
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -186,7 +190,9 @@ def test_fit_writes_a_measure_that_search_takes(space, capsys):
     assert said["settings"][0]["shrinkage"] is None and said["gain"]["low"] > 0
     query = ",".join("1" if i == 3 else "0" for i in range(12))
     assert main(["search", str(space / "index"), query, "--measure", said["written"], "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["queries"][0]["answers"][0]["hits"]
+    answer = json.loads(capsys.readouterr().out)["queries"][0]["answers"][0]
+    found = answer["hits"]
+    assert answer["measure"] == said["written"]
     index = Index.load(space / "index").using(load_measure(said["written"]))
     assert [hit["id"] for hit in found] == index.search(np.eye(12)[3]).ids[0].tolist()
 

@@ -81,7 +81,7 @@ def test_a_zero_document_is_like_nothing_in_both():
     pairs = own_pairs(40)
     stats = maps.statistics([pairs], pairs.queries, pairs.documents)
     zero = np.zeros((1, 12))
-    assert stats.scores(maps.unit_rows(pairs.queries[:3]), zero, [0.8])[0].tolist() == [[0.0]] * 3
+    assert next(stats.scores(maps.unit_rows(pairs.queries[:3]), zero, [0.8])).tolist() == [[0.0]] * 3
     assert stats.map(0.8).pairwise(pairs.queries[:3], zero).tolist() == [[0.0]] * 3
 
 

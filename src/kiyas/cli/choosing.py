@@ -28,7 +28,7 @@ def run(directory: Path | None, asked: Asked, output: Path | None, repeats: int,
                           seed=asked.seed, progress=report)
         else:
             assert held.own is not None
-            done = choose_known(held.own, folds=asked.folds, seed=asked.seed, progress=report)
+            done = choose_known(held.own, held.index.vectors, folds=asked.folds, seed=asked.seed, progress=report)
     facts = {**done.as_dict(), "directory": str(directory), "notes": held.notes}
     save_measure(done.measure, target, facts)
     if json:

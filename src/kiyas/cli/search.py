@@ -17,6 +17,7 @@ from kiyas.cli.named import measure_of
 from kiyas.encode.collection import Collection, is_collection
 from kiyas.encode.files import is_vector_file, read_vectors
 from kiyas.errors import FileError, InputError
+from kiyas.fit.files import is_measure
 from kiyas.search import Explanation, Index
 
 _DEFAULT_K = 10
@@ -60,6 +61,10 @@ def run(directory: Path, query: str | None, like: str | None, asked: Asked, meas
         if asked.by != "best":
             raise InputError("--by is for an index of texts; this one holds vectors")
         asks = _vectors(open_index(directory), query, like, asked, chosen, explain)
+    for _, answers in asks:
+        for answer, text in zip(answers, measures, strict=False):  # none are given: the index's own answers
+            if is_measure(text):
+                answer.measure = text  # arrays say less to a reader than the name of their file
     if json:
         show.print_json({"directory": str(directory), "queries": [
             {"query": name, "answers": [_answer_json(a, answers[0]) for a in answers]} for name, answers in asks]})

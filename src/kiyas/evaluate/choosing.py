@@ -166,11 +166,12 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
                     "own_pairs": 0 if own is None else len(own)})
 
 
-def choose_known(pairs: Pairs, *, measures: Iterable[str | Measure | Contender] | None = None, folds: int = 5,
+def choose_known(pairs: Pairs, documents: np.ndarray | None = None, *, measures: Iterable[str | Measure | Contender] | None = None, folds: int = 5,
                  repeats: int = 1, level: float = 0.95, seed: int = 0, progress: Progress | None = None) -> Decision:
     """Choose by known items, without judgements: each question of ``pairs`` has to find its own answer, in MRR@10.
 
-    The map is fitted on the other folds' pairs. The task is narrow: what wins it need not win with people's queries,
+    The map is fitted on the other folds' pairs; the one recommended in the end on all of them, with the mean of
+    ``documents`` (n, d), the rows that it is to search (those of the pairs, unless given). The task is narrow: what wins it need not win with people's queries,
     which is why a map that is chosen here is never of the strongest kind. The other parameters are those of `choose`.
     """
     _enough(len(pairs), folds, "choose_known")
@@ -180,7 +181,8 @@ def choose_known(pairs: Pairs, *, measures: Iterable[str | Measure | Contender] 
     def fit(train: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, Measure]:
         # Among all answers, as every other candidate is measured.
         rivals = pairs.documents[held] if held.size else None
-        fitted = fit_own(pairs.take(train), pairs.documents, rivals=rivals, folds=folds, seed=seed, proven=False)
+        rows = pairs.documents if held.size or documents is None else documents
+        fitted = fit_own(pairs.take(train), rows, rivals=rivals, folds=folds, seed=seed, proven=False)
         return fitted.held_out, fitted.measure
 
     return _choose(index, pairs.queries, [{i: 1.0} for i in everyone.tolist()], "mrr@10",

@@ -7,7 +7,7 @@ shown, the measure is cosine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,9 +177,10 @@ def _fitted(values: np.ndarray, fold: np.ndarray, final: Callable[[], Statistics
                   values[0])
 
 
-def _scores(stats: Statistics, Q: np.ndarray, D: np.ndarray) -> list[np.ndarray]:
-    """Under every setting, cosine first."""
-    return [Q @ D.T, *stats.scores(Q, D, SHRINKAGES)]
+def _scores(stats: Statistics, Q: np.ndarray, D: np.ndarray) -> Iterator[np.ndarray]:
+    """Under every setting, cosine first; one at a time, as each is as large as the collection."""
+    yield Q @ D.T
+    yield from stats.scores(Q, D, SHRINKAGES)
 
 
 def _of_documents(scores: np.ndarray, part: np.ndarray) -> np.ndarray:

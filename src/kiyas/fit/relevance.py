@@ -14,12 +14,12 @@ Rows are mapped once, so a search costs what cosine costs, and `kiyas.reduce` ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kiyas.arrays import Array, number
+from kiyas.arrays import Array, matrix, number, row_blocks
 from kiyas.errors import InputError, message
 from kiyas.fit.pairs import Pairs, unit_rows
 from kiyas.measures import Cosine, LinearMap
@@ -50,19 +50,20 @@ class Statistics:
         matrix = np.eye(self.values.size) if shrinkage == 1 else stretched @ self.vectors.T
         return LinearMap(matrix, Cosine(), self.center, self.query_center, unit=True)
 
-    def scores(self, queries: np.ndarray, documents: np.ndarray, shrinkages: Sequence[float]) -> list[np.ndarray]:
+    def scores(self, queries: np.ndarray, documents: np.ndarray, shrinkages: Sequence[float]) -> Iterator[np.ndarray]:
         """Scores (queries, documents) under each map, of rows of length 1; for choosing, so without rounding care."""
         Q, D = (queries - self.query_center) @ self.vectors, (documents - self.center) @ self.vectors
         Q[~queries.any(axis=1)] = 0  # as in the measure: what has no direction is like nothing
         D[~documents.any(axis=1)] = 0
-        out = []
         for shrinkage in shrinkages:
             w = self.factors(shrinkage)
             A, B = Q * w, D * w
             norms = np.sqrt((B * B).sum(axis=1))
             lengths = np.sqrt((A * A).sum(axis=1))
-            out.append((A @ B.T) / np.where(norms > 0, norms, 1.0) / np.where(lengths > 0, lengths, 1.0)[:, None])
-        return out
+            scores = A @ B.T
+            scores /= np.where(norms > 0, norms, 1.0)
+            scores /= np.where(lengths > 0, lengths, 1.0)[:, None]
+            yield scores
 
 
 def statistics(kinds: Sequence[Pairs], queries: Array, documents: Array) -> Statistics:
@@ -103,4 +104,8 @@ def relevance_map(pairs: Pairs | Sequence[Pairs], queries: Array, documents: Arr
 
 
 def _mean_direction(X: Array, name: str) -> np.ndarray:
-    return np.asarray(unit_rows(X, name, "relevance_map").mean(axis=0))
+    X = matrix(X, name, "relevance_map")
+    total = np.zeros(X.shape[1])
+    for start, stop in row_blocks(X.shape[0], X.shape[1]):  # a memory map is never read at once
+        total += unit_rows(X[start:stop, :]).sum(axis=0)
+    return np.asarray(total / X.shape[0])
