@@ -11,9 +11,11 @@
 
 #if defined(__GNUC__)
 #define KIYAS_INLINE inline __attribute__((always_inline))
+#define KIYAS_INLINE_LAMBDA __attribute__((always_inline))
 #define KIYAS_UNROLL _Pragma("GCC unroll 16")
 #else
 #define KIYAS_INLINE inline
+#define KIYAS_INLINE_LAMBDA
 #define KIYAS_UNROLL
 #endif
 
@@ -25,6 +27,7 @@ namespace {
 constexpr int kLanes = 16;
 using F = __m512;
 using I = __m512i;
+using Whole = int32_t __attribute__((vector_size(64)));  // sums kept in arrays: GCC leaves those of __m512i in memory
 using M = __mmask16;
 KIYAS_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
 KIYAS_INLINE void store(float* p, F a) { _mm512_storeu_ps(p, a); }
@@ -60,6 +63,7 @@ KIYAS_INLINE float largest(F a) { return _mm512_reduce_max_ps(a); }
 constexpr int kLanes = 8;
 using F = __m256;
 using I = __m256i;
+using Whole = int32_t __attribute__((vector_size(32)));
 using M = __m256;
 KIYAS_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
 KIYAS_INLINE void store(float* p, F a) { _mm256_storeu_ps(p, a); }
@@ -118,6 +122,7 @@ inline F operator*(F a, F b) { return {{a[0] * b[0], a[1] * b[1], a[2] * b[2], a
 inline F operator/(F a, F b) { return {{a[0] / b[0], a[1] / b[1], a[2] / b[2], a[3] / b[3]}}; }
 #endif
 using M = I;
+using Whole = I;
 template <class To, class Function>
 KIYAS_INLINE To each(const Function& of) {
   To out{};

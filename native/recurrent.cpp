@@ -108,6 +108,12 @@ std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first = 0) {
   return rows;
 }
 
+// Bytes of a row of inputs as the product takes it; 0: as floats.
+int64_t prepared_bytes(const Product& p) {
+  if (p.precision == Precision::float32 || (p.precision == Precision::bfloat16 && !p.rounded)) return 0;
+  return up(row_bytes(p.inputs), kLine);
+}
+
 Aligned pack_bias(const float* bias, const std::vector<int64_t>& rows) {
   Aligned out(static_cast<int64_t>(rows.size() * sizeof(float)));
   for (size_t i = 0; i < rows.size(); ++i) out.as<float>()[i] = bias && rows[i] >= 0 ? bias[rows[i]] : 0.0f;
@@ -182,7 +188,7 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
       }
     }
     if (precision == Precision::int8)
-      out.shift.as<int32_t>()[o] = static_cast<int32_t>(0u - 32768u * static_cast<uint32_t>(sum));
+      out.shift.as<int32_t>()[o] = -128 * sum;
   }
   p.weights = out.weights.as<void>();
   p.scale = out.scale.as<float>();
@@ -197,6 +203,7 @@ Dense::Dense(const RecurrentLevel& level, const float* weights, const float* bia
     : level_(level), outputs_(outputs) {
   const auto rows = plain_rows(outputs, level.lanes);
   packed_ = pack(level, weights, inputs, rows, 4, precision);
+  packed_.product.rounded = precision == Precision::bfloat16;
   bias_ = pack_bias(bias, rows);
 }
 
@@ -204,10 +211,9 @@ Dense::Dense(const RecurrentLevel& level, const float* weights, const float* bia
 void Dense::part(const float* x, int64_t rows, float* out, int64_t from, int64_t to) const {
   const Product& p = packed_.product;
   const int64_t width = p.vectors * level_.lanes, whole = std::min(to, outputs_ / width);
-  const bool codes = p.precision == Precision::int8;
-  const int64_t bytes = up(row_bytes(p.inputs), kLine);
-  Arena arena((codes ? kTogether * bytes : 0) + kTogether * width * 4);
-  uint8_t* coded = arena.take<uint8_t>(codes ? kTogether * bytes : 0);
+  const int64_t bytes = prepared_bytes(p);
+  Arena arena(kTogether * (bytes + width * 4));
+  uint8_t* prepared = arena.take<uint8_t>(kTogether * bytes);
   float* edge = arena.take<float>(kTogether * width);
   const void* in[kTogether];
   float* to_[kTogether];
@@ -216,7 +222,7 @@ void Dense::part(const float* x, int64_t rows, float* out, int64_t from, int64_t
     for (int i = 0; i < count; ++i) {
       in[i] = x + (r + i) * p.inputs;
       to_[i] = out + (r + i) * outputs_;
-      if (codes) level_.quantize(x + (r + i) * p.inputs, p.inputs, coded + i * bytes), in[i] = coded + i * bytes;
+      if (bytes) level_.prepare(p, x + (r + i) * p.inputs, prepared + i * bytes), in[i] = prepared + i * bytes;
     }
     level_.product(p, from, whole, bias_.as<float>(), in, count, to_);
     if (whole == to) continue;
@@ -261,6 +267,7 @@ RecurrentCell::RecurrentCell(const RecurrentLevel& level, Kind kind, const CellW
   const auto rows = kind == Kind::simple ? plain_rows(w.units, lanes) : gate_rows(w.units, c.blocks, lanes, 0, gates);
   const int vectors = kind == Kind::simple ? 4 : gates;
   input_ = pack(level, w.input, w.inputs, rows, vectors, precision);
+  input_.product.rounded = precision == Precision::bfloat16;
   bias_ = pack_bias(w.bias, rows);
   if (kind == Kind::gru_before) {
     recurrent_ = pack(level, w.recurrent, w.units, gate_rows(w.units, c.blocks, lanes, 0, 2), 2, precision);
@@ -286,9 +293,8 @@ void RecurrentCell::embed(const float* table, int64_t rows) {
   table_ = Aligned(rows * width_ * 4);
   vocabulary_ = rows;
   const Product& p = cell_.input;
-  const bool codes = p.precision == Precision::int8;
-  const int64_t bytes = up(row_bytes(p.inputs), kLine);
-  Aligned coded(codes ? kTogether * bytes : 0);
+  const int64_t bytes = prepared_bytes(p);
+  Aligned prepared(kTogether * bytes);
   const void* in[kTogether];
   float* to[kTogether];
   for (int64_t r = 0; r < rows; r += kTogether) {
@@ -296,8 +302,8 @@ void RecurrentCell::embed(const float* table, int64_t rows) {
     for (int i = 0; i < count; ++i) {
       in[i] = table + (r + i) * p.inputs;
       to[i] = table_.as<float>() + (r + i) * width_;
-      uint8_t* code = coded.as<uint8_t>() + i * bytes;
-      if (codes) level_.quantize(table + (r + i) * p.inputs, p.inputs, code), in[i] = code;
+      uint8_t* row = prepared.as<uint8_t>() + i * bytes;
+      if (bytes) level_.prepare(p, table + (r + i) * p.inputs, row), in[i] = row;
     }
     level_.product(p, 0, p.panels, cell_.bias, in, count, to);
   }
@@ -356,9 +362,8 @@ class RecurrentCell::Worker {
       : owner_(owner), cell_(owner.cell_), level_(owner.level_), plan_(plan), barrier_(barrier), part_(part), parts_(parts) {
     for (auto i = first; i < static_cast<int64_t>(plan.rows.size()); i += stride) rows_.push_back(i);
     count_ = static_cast<int64_t>(rows_.size());
-    codes_ = cell_.recurrent.precision == Precision::int8;
-    code_h_ = codes_ ? up(row_bytes(cell_.units), kLine) : 0;
-    code_x_ = codes_ ? up(row_bytes(cell_.input.inputs), kLine) : 0;
+    bytes_h_ = prepared_bytes(cell_.recurrent);
+    bytes_x_ = prepared_bytes(cell_.input);
     const bool hoist = !plan.input.ids && (count_ < kManyRows || cell_.kind == Kind::gru_before) &&
                        (plan.input.time > 1 || cell_.kind == Kind::gru_before);
     chunk_ = hoist ? std::max<int64_t>(1, std::min(plan.input.time, kTogether / std::max<int64_t>(1, count_))) : 0;
@@ -368,7 +373,7 @@ class RecurrentCell::Worker {
   int64_t shared_bytes() const {
     return 4 * count_ * cell_.padded * 4 + (chunk_ ? most_ * owner_.width_ * 4 : 0) + 5 * kLine;
   }
-  int64_t own_bytes() const { return most_ * (code_x_ + 6 * 8) + count_ * code_h_ + 8 * kLine; }
+  int64_t own_bytes() const { return most_ * (bytes_x_ + 6 * 8) + count_ * bytes_h_ + 8 * kLine; }
 
   Shared share(Arena& arena) const {
     Shared s{};
@@ -379,8 +384,8 @@ class RecurrentCell::Worker {
     return s;
   }
   void own(Arena& arena) {
-    coded_x_ = arena.take<uint8_t>(most_ * code_x_);
-    coded_h_ = arena.take<uint8_t>(count_ * code_h_);
+    prepared_x_ = arena.take<uint8_t>(most_ * bytes_x_);
+    prepared_h_ = arena.take<uint8_t>(count_ * bytes_h_);
     x_ = arena.take<const void*>(most_), h_ = arena.take<const void*>(most_);
     z_ = arena.take<const float*>(most_), old_ = arena.take<const float*>(most_);
     c_ = arena.take<float*>(most_), out_ = arena.take<float*>(most_);
@@ -449,9 +454,9 @@ class RecurrentCell::Worker {
   const void* input(int64_t i, int64_t s, int64_t slot) const {
     const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])], m = cell_.input.inputs;
     const float* x = plan_.input.x + (row * plan_.input.time + when(i, s)) * m;
-    if (!codes_) return x;
-    level_.quantize(x, m, coded_x_ + slot * code_x_);
-    return coded_x_ + slot * code_x_;
+    if (!bytes_x_) return x;
+    level_.prepare(cell_.input, x, prepared_x_ + slot * bytes_x_);
+    return prepared_x_ + slot * bytes_x_;
   }
 
   // Input part of the gates for the steps from s on that fit a chunk.
@@ -503,9 +508,9 @@ class RecurrentCell::Worker {
   void read(const float* const* rows, int64_t active) {
     for (int64_t i = 0; i < active; ++i) {
       h_[i] = rows[i];
-      if (!codes_) continue;
-      level_.quantize(rows[i], cell_.units, coded_h_ + i * code_h_);
-      h_[i] = coded_h_ + i * code_h_;
+      if (!bytes_h_) continue;
+      level_.prepare(cell_.recurrent, rows[i], prepared_h_ + i * bytes_h_);
+      h_[i] = prepared_h_ + i * bytes_h_;
     }
   }
 
@@ -516,10 +521,9 @@ class RecurrentCell::Worker {
   Barrier& barrier_;
   const int part_, parts_;
   std::vector<int64_t> rows_;
-  int64_t count_, chunk_, most_, code_h_, code_x_;
-  bool codes_;
+  int64_t count_, chunk_, most_, bytes_h_, bytes_x_;
   Shared s_{};
-  uint8_t *coded_x_ = nullptr, *coded_h_ = nullptr;
+  uint8_t *prepared_x_ = nullptr, *prepared_h_ = nullptr;
   const void **x_ = nullptr, **h_ = nullptr;
   const float **z_ = nullptr, **old_ = nullptr;
   float **c_ = nullptr, **out_ = nullptr;
@@ -599,17 +603,17 @@ void RecurrentCell::step(const float* x, const int64_t* ids, int64_t batch, cons
                          float* h_out, float* c_out) const {
   const Flush flush;
   const int64_t n = cell_.units, m = cell_.input.inputs, padded = cell_.padded;
-  const bool codes = cell_.recurrent.precision == Precision::int8, before = cell_.kind == Kind::gru_before;
-  const int64_t code_h = codes ? up(row_bytes(n), kLine) : 0, code_x = codes ? up(row_bytes(m), kLine) : 0;
+  const bool before = cell_.kind == Kind::gru_before;
+  const int64_t bytes_h = prepared_bytes(cell_.recurrent), bytes_x = prepared_bytes(cell_.input);
   constexpr int64_t most = 16;  // rows at a time, pointers of which fit the stack
   const int64_t width = before && !ids ? width_ : 0;
-  Arena arena(most * (4 * padded * 4 + code_h + code_x + width * 4));
+  Arena arena(most * (4 * padded * 4 + bytes_h + bytes_x + width * 4));
   float* state = arena.take<float>(most * padded);
   float* cells = arena.take<float>(most * padded);
   float* after = arena.take<float>(most * padded);
   float* reset = arena.take<float>(most * padded);
-  uint8_t* coded_h = arena.take<uint8_t>(most * code_h);
-  uint8_t* coded_x = arena.take<uint8_t>(most * code_x);
+  uint8_t* prepared_h = arena.take<uint8_t>(most * bytes_h);
+  uint8_t* prepared_x = arena.take<uint8_t>(most * bytes_x);
   float* part = arena.take<float>(most * width);
   const void *xs[most], *hs[most];
   const float *zs[most], *old[most];
@@ -622,13 +626,13 @@ void RecurrentCell::step(const float* x, const int64_t* ids, int64_t batch, cons
       std::memcpy(state + i * padded, h + (r + i) * n, size);
       if (c) std::memcpy(cells + i * padded, c + (r + i) * n, size);
       hs[i] = old[i];
-      if (codes) level_.quantize(old[i], n, coded_h + i * code_h), hs[i] = coded_h + i * code_h;
+      if (bytes_h) level_.prepare(cell_.recurrent, old[i], prepared_h + i * bytes_h), hs[i] = prepared_h + i * bytes_h;
       if (ids) {
         zs[i] = table_.as<float>() + ids[r + i] * width_;
         continue;
       }
       xs[i] = x + (r + i) * m;
-      if (codes) level_.quantize(x + (r + i) * m, m, coded_x + i * code_x), xs[i] = coded_x + i * code_x;
+      if (bytes_x) level_.prepare(cell_.input, x + (r + i) * m, prepared_x + i * bytes_x), xs[i] = prepared_x + i * bytes_x;
       parts[i] = part + i * width, zs[i] = parts[i];
     }
     if (width) level_.product(cell_.input, 0, cell_.input.panels, cell_.bias, xs, static_cast<int>(count), parts);
@@ -637,7 +641,7 @@ void RecurrentCell::step(const float* x, const int64_t* ids, int64_t batch, cons
     if (before) {
       for (int64_t i = 0; i < count; ++i) {
         hs[i] = reset + i * padded, out[i] = after + i * padded;
-        if (codes) level_.quantize(reset + i * padded, n, coded_h + i * code_h), hs[i] = coded_h + i * code_h;
+        if (bytes_h) level_.prepare(cell_.second, reset + i * padded, prepared_h + i * bytes_h), hs[i] = prepared_h + i * bytes_h;
       }
       level_.second(cell_, step, 0, cell_.second.panels);
     }

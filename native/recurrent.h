@@ -33,13 +33,14 @@ struct Product {
   int vectors = 4;
   int64_t panels = 0, inputs = 0, panel_bytes = 0;
   const void* weights = nullptr;
+  bool rounded = false;            // bfloat16: its inputs are rounded too, those of a recurrence are not
   const float* scale = nullptr;    // int8: value of a step, an output
   const int32_t* shift = nullptr;  // int8: what unsigned codes of the inputs add, taken off again
 };
 
-// int8: a row of inputs is its scale, then eight bytes for four inputs each.
+// Room for a prepared row of inputs. int8: its scale, then up to 32 bytes for sixteen inputs. bfloat16: inputs, rounded.
 constexpr int64_t kRowHeader = 64;
-constexpr int64_t row_bytes(int64_t inputs) { return kRowHeader + (inputs + 3) / 4 * 8; }
+constexpr int64_t row_bytes(int64_t inputs) { return kRowHeader + (inputs + 15) / 16 * 64; }
 
 struct Cell {
   Kind kind = Kind::lstm;
@@ -50,7 +51,7 @@ struct Cell {
   const float* recurrent_bias = nullptr;  // of the candidate, a unit: GRU that resets after
 };
 
-// Rows that take a step together. Rows of floats, or of codes where the precision is int8.
+// Rows that take a step together: of floats, or prepared where the product asks for that.
 struct Step {
   int count;
   const float* const* z;  // input part of the gates; or null: it is computed here from x
@@ -65,8 +66,8 @@ struct Step {
 struct RecurrentLevel {
   const char* name;
   int lanes;
-  // Codes of a row of inputs.
-  void (*quantize)(const float* x, int64_t inputs, uint8_t* out);
+  // A row of inputs as the product takes it: int8, and bfloat16 with rounded inputs.
+  void (*prepare)(const Product& product, const float* x, uint8_t* out);
   // out[row][panel·vectors·lanes …] = start + W·row for panels [from, to); `rows` as in Step.
   void (*product)(const Product& product, int64_t from, int64_t to, const float* start, const void* const* rows,
                   int count, float* const* out);

@@ -1,6 +1,7 @@
 // The recurrent kernels, compiled once for each instruction level (CMakeLists.txt).
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "float_functions.h"
 #include "float_vectors.h"
@@ -11,7 +12,7 @@ namespace kiyas {
 #if KIYAS_LEVEL == 3
 // What needs no VNNI is that level's.
 extern const RecurrentLevel recurrent_avx512;
-#define KIYAS_CODES_ONLY
+#define KIYAS_NO_FLOAT32
 #endif
 
 namespace {
@@ -24,15 +25,11 @@ namespace {
 template <int P, int R, int V>
 using Sums = F[P][R][V];
 
-// Weights are asked for this many bytes ahead of their use.
-constexpr int64_t kAhead = 1024;
-
-KIYAS_INLINE void prefetch(const void* p) {
-#if defined(__GNUC__)
-  __builtin_prefetch(p, 0, 3);
-#else
-  (void)p;
-#endif
+template <int count, class Function>
+KIYAS_INLINE void unrolled(const Function& of) {
+  [&]<int... i>(std::integer_sequence<int, i...>) KIYAS_INLINE_LAMBDA {
+    (of(std::integral_constant<int, i>{}), ...);
+  }(std::make_integer_sequence<int, count>{});
 }
 
 template <Precision precision>
@@ -59,7 +56,6 @@ struct Terms<Precision::float32> {
         KIYAS_UNROLL
         for (int v = 0; v < V; ++v) {
           const F weight = load(w[p] + v * kLanes);
-          if constexpr (R == 1) prefetch(reinterpret_cast<const char*>(w[p] + v * kLanes) + kAhead);
           KIYAS_UNROLL
           for (int r = 0; r < R; ++r) acc[p][r][v] = fused(weight, broadcast[r], acc[p][r][v]);
         }
@@ -88,7 +84,6 @@ struct Terms<Precision::bfloat16> {
       for (int v = 0; v < V; ++v) {
         const char* at = w[p] + (k / 2 * V + v) * kLanes * 4;
         const I both = loadi(at);
-        if constexpr (R == 1) prefetch(at + kAhead);
         KIYAS_UNROLL
         for (int r = 0; r < R; ++r) acc[p][r][v] = fused(low_half(both), first[r], acc[p][r][v]);
         if constexpr (!last) {
@@ -111,11 +106,48 @@ struct Terms<Precision::bfloat16> {
   }
 };
 
-// Four inputs a lane. Inputs have up to 16 bits (see quantize): their high and low bytes where an instruction takes
-// bytes (VNNI), pairs of them where one takes 16-bit numbers. The sum is exact, so every level gives the same.
+#if KIYAS_LEVEL >= 3
+// The instruction for pairs of bfloat16 belongs to no level of its own: taken where the machine has it. The assembler
+// knows it whatever the compiler was told.
+bool has_pairs() {
+  static const bool has = __builtin_cpu_supports("avx512bf16");
+  return has;
+}
+
+// Inputs rounded to bfloat16 as well, two a lane: one instruction multiplies and adds 32 pairs.
+struct RoundedPairs {
+  static constexpr int rows = 6;
+
+  template <int P, int R, int V>
+  static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
+    const char* w[P];
+    const float* x[R];
+    for (int p = 0; p < P; ++p) w[p] = static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes;
+    for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(rows_[r]);
+    const int64_t pairs_ = (product.inputs + 1) / 2;
+    for (int64_t k = 0; k < pairs_; ++k) {
+      F two[R];
+      KIYAS_UNROLL
+      for (int r = 0; r < R; ++r) two[r] = every(x[r][k]);
+      KIYAS_UNROLL
+      for (int p = 0; p < P; ++p) {
+        KIYAS_UNROLL
+        for (int v = 0; v < V; ++v) {
+          const F weight = load(reinterpret_cast<const float*>(w[p] + (k * V + v) * kLanes * 4));
+          KIYAS_UNROLL
+          for (int r = 0; r < R; ++r) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc[p][r][v]) : "v"(two[r]), "v"(weight));
+        }
+      }
+    }
+  }
+};
+#endif
+
+// Four inputs a lane. VNNI takes unsigned bytes as inputs (128 is added to each and taken off the sum again); without it,
+// bytes become 16-bit numbers. The sum is exact either way, so every level gives the same.
 template <>
 struct Terms<Precision::int8> {
-  static constexpr int rows = KIYAS_LEVEL >= 3 ? 3 : KIYAS_LEVEL == 2 ? 4 : 2;
+  static constexpr int rows = KIYAS_LEVEL >= 3 ? 6 : KIYAS_LEVEL == 2 ? 4 : 2;
 
   template <int P, int R, int V>
   static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
@@ -123,13 +155,13 @@ struct Terms<Precision::int8> {
     const char* x[R];
     for (int p = 0; p < P; ++p) w[p] = static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes;
     for (int r = 0; r < R; ++r) x[r] = static_cast<const char*>(rows_[r]) + kRowHeader;
-    I high[P][R][V], low[P][R][V];
+    Whole sum[P][R][V];
     KIYAS_UNROLL
     for (int p = 0; p < P; ++p) {
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) {
         KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) high[p][r][v] = low[p][r][v] = everyi(0);
+        for (int v = 0; v < V; ++v) sum[p][r][v] = Whole(everyi(0));
       }
     }
     const int64_t quads = (product.inputs + 3) / 4;
@@ -137,101 +169,128 @@ struct Terms<Precision::int8> {
       I first[R], second[R];
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) {
-        int32_t both[2];
-        std::memcpy(both, x[r] + k * 8, 8);
-        first[r] = everyi(both[0]), second[r] = everyi(both[1]);
+        first[r] = everyi(number(x[r] + k * kQuad));
+        if constexpr (kQuad == 8) second[r] = everyi(number(x[r] + k * kQuad + 4));
       }
       KIYAS_UNROLL
       for (int p = 0; p < P; ++p) {
         KIYAS_UNROLL
         for (int v = 0; v < V; ++v) {
-          const char* at = w[p] + (k * V + v) * kLanes * 4;
-          const I weight = loadi(at);
-          if constexpr (R == 1) prefetch(at + kAhead);
+          const I weight = loadi(w[p] + (k * V + v) * kLanes * 4);
           KIYAS_UNROLL
           for (int r = 0; r < R; ++r) {
 #if KIYAS_LEVEL >= 3
-            high[p][r][v] = _mm512_dpbusd_epi32(high[p][r][v], first[r], weight);
-            low[p][r][v] = _mm512_dpbusd_epi32(low[p][r][v], second[r], weight);
+            sum[p][r][v] = Whole(_mm512_dpbusd_epi32(I(sum[p][r][v]), first[r], weight));
 #else
-            low[p][r][v] = addi(low[p][r][v], addi(pairs(even_bytes(weight), first[r]), pairs(odd_bytes(weight), second[r])));
+            const I products = addi(pairs(even_bytes(weight), first[r]), pairs(odd_bytes(weight), second[r]));
+            sum[p][r][v] = Whole(addi(I(sum[p][r][v]), products));
 #endif
           }
         }
       }
     }
-    KIYAS_UNROLL
-    for (int r = 0; r < R; ++r) {
-      float scale;
-      std::memcpy(&scale, rows_[r], sizeof scale);
-      KIYAS_UNROLL
-      for (int p = 0; p < P; ++p) {
-        KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          const int64_t at = ((panel + p) * V + v) * kLanes;
-          I sum = low[p][r][v];
-#if KIYAS_LEVEL >= 3
-          sum = addi(addi(sum, times256(high[p][r][v])), loadi(product.shift + at));
-#endif
-          acc[p][r][v] = fused(to_float(sum), load(product.scale + at) * every(scale), acc[p][r][v]);
-        }
-      }
-    }
+    // Spelt out when compiled: an array of vectors under a loop would be kept in memory.
+    unrolled<P * R * V>([&](auto which) KIYAS_INLINE_LAMBDA {
+      constexpr int p = which / (R * V), r = which / V % R, v = which % V;
+      const int64_t at = ((panel + p) * V + v) * kLanes;
+      I whole = I(sum[p][r][v]);
+      if constexpr (kQuad == 4) whole = addi(whole, loadi(product.shift + at));
+      const F step = load(product.scale + at) * every(*static_cast<const float*>(rows_[r]));
+      acc[p][r][v] = fused(to_float(whole), step, acc[p][r][v]);
+    });
+  }
+
+  // Bytes of the codes of four inputs.
+  static constexpr int64_t kQuad = KIYAS_LEVEL >= 3 ? 4 : 8;
+  static KIYAS_INLINE int32_t number(const char* p) {
+    int32_t out;
+    std::memcpy(&out, p, sizeof out);
+    return out;
   }
 };
 
-// Codes from -A to A with A as large as sums of products with bytes fit 32 bits: A·127·inputs < 2³¹, A < 2¹⁵.
+// Codes of sixteen numbers.
+KIYAS_INLINE void codes_of(const float* x, F inverse, uint8_t* out) {
+#if KIYAS_LEVEL >= 3
+  const __m512i code = _mm512_add_epi32(to_int(load(x) * inverse), everyi(128));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(code));
+#else
+  alignas(64) int32_t code[16];
+  KIYAS_UNROLL
+  for (int l = 0; l < 16; l += kLanes) storei(code + l, to_int(load(x + l) * inverse));
+  int16_t order[16];
+  for (int q = 0; q < 16; q += 4) {
+    order[q] = static_cast<int16_t>(code[q]), order[q + 1] = static_cast<int16_t>(code[q + 2]);
+    order[q + 2] = static_cast<int16_t>(code[q + 1]), order[q + 3] = static_cast<int16_t>(code[q + 3]);
+  }
+  std::memcpy(out, order, sizeof order);
+#endif
+}
+
+// A row's scale, its largest absolute value ÷ 127, and codes from -127 to 127.
 void quantize(const float* x, int64_t inputs, uint8_t* out) {
-  const int64_t limit = std::min<int64_t>(32767, INT64_C(2147483647) / (127 * inputs));
+  constexpr float kFinite = 3.4028234e38f;
   F most_of = every(0.0f);
-  int64_t i = 0;
-  // Infinite and NaN have no code: they make the scale, and with it every sum of the row, NaN.
-  const F finite = every(3.4028234e38f);
-  float top = 0;
-  bool wrong = false;
   M beyond{};
+  int64_t i = 0;
   for (; i + kLanes <= inputs; i += kLanes) {
     const F size = absolute(load(x + i));
     most_of = most(size, most_of);
-    beyond = either(beyond, not_at_most(size, finite));
+    beyond = either(beyond, not_at_most(size, every(kFinite)));
   }
-  wrong = any(beyond);
-  top = largest(most_of);
+  float top = largest(most_of);
+  bool wrong = any(beyond);
   for (; i < inputs; ++i) {
     const float size = std::fabs(x[i]);
     top = size > top ? size : top;
-    wrong |= !(size <= 3.4028234e38f);
+    wrong |= !(size <= kFinite);
   }
+  // Infinity and NaN have no code: they make the scale, and with it every sum of the row, NaN.
   const bool none = wrong || !(top > 1e-30f);
-  const float scale = wrong ? NAN : none ? 0.0f : top / static_cast<float>(limit);
-  const float inverse = none ? 0.0f : static_cast<float>(limit) / top;
+  const float scale = wrong ? NAN : none ? 0.0f : top / 127.0f;
   std::memcpy(out, &scale, sizeof scale);
   uint8_t* at = out + kRowHeader;
-  for (i = 0; i < inputs; i += 16) {
-    alignas(64) float part[16] = {};
-    alignas(64) int32_t codes[16];
-    const int64_t some = std::min<int64_t>(16, inputs - i);
-    std::memcpy(part, x + i, sizeof(float) * static_cast<size_t>(some));
-    KIYAS_UNROLL
-    for (int l = 0; l < 16; l += kLanes) storei(codes + l, to_int(none ? every(0.0f) : load(part + l) * every(inverse)));
-    for (int q = 0; q < (some + 3) / 4; ++q, at += 8) {
-#if KIYAS_LEVEL >= 3
-      for (int j = 0; j < 4; ++j) {
-        const uint32_t code = static_cast<uint32_t>(codes[q * 4 + j] + 32768);
-        at[j] = static_cast<uint8_t>(code >> 8);
-        at[4 + j] = static_cast<uint8_t>(code);
-      }
-#else
-      const int16_t four[4] = {static_cast<int16_t>(codes[q * 4]), static_cast<int16_t>(codes[q * 4 + 2]),
-                               static_cast<int16_t>(codes[q * 4 + 1]), static_cast<int16_t>(codes[q * 4 + 3])};
-      std::memcpy(at, four, 8);
-#endif
-    }
+  const int64_t bytes = 4 * Terms<Precision::int8>::kQuad;
+  if (none) {
+    std::memset(at, KIYAS_LEVEL >= 3 ? 128 : 0, static_cast<size_t>((inputs + 15) / 16 * bytes));
+    return;
   }
+  const F inverse = every(127.0f / top);
+  for (i = 0; i + 16 <= inputs; i += 16, at += bytes) codes_of(x + i, inverse, at);
+  if (i == inputs) return;
+  float part[16] = {};
+  std::memcpy(part, x + i, sizeof(float) * static_cast<size_t>(inputs - i));
+  codes_of(part, inverse, at);
+}
+
+uint16_t rounded(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (x != x) return static_cast<uint16_t>((bits >> 16) | 64);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// Inputs rounded to bfloat16: as such where an instruction takes them so, else as floats.
+void round_row(const float* x, int64_t inputs, uint8_t* out) {
+#if KIYAS_LEVEL >= 3
+  if (has_pairs()) {
+    auto* to = reinterpret_cast<uint16_t*>(out);
+    for (int64_t i = 0; i < inputs; ++i) to[i] = rounded(x[i]);
+    to[inputs] = 0;
+    return;
+  }
+#endif
+  auto* to = reinterpret_cast<uint32_t*>(out);
+  for (int64_t i = 0; i < inputs; ++i) to[i] = static_cast<uint32_t>(rounded(x[i])) << 16;
+}
+
+void prepare(const Product& product, const float* x, uint8_t* out) {
+  if (product.precision == Precision::int8) quantize(x, product.inputs, out);
+  else round_row(x, product.inputs, out);
 }
 
 // out[row] = start[row] + W·row for P panels; both pointers are those of the panel.
-template <Precision precision, int V, int P, int R>
+template <class Of, int V, int P, int R>
 void sums(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
           float* const* out) {
   Sums<P, R, V> acc;
@@ -243,7 +302,7 @@ void sums(const Product& product, int64_t panel, const float* const* start, cons
       for (int v = 0; v < V; ++v) acc[p][r][v] = load(start[r] + (p * V + v) * kLanes);
     }
   }
-  Terms<precision>::template add<P, R, V>(acc, product, panel, rows);
+  Of::template add<P, R, V>(acc, product, panel, rows);
   KIYAS_UNROLL
   for (int r = 0; r < R; ++r) {
     KIYAS_UNROLL
@@ -254,23 +313,32 @@ void sums(const Product& product, int64_t panel, const float* const* start, cons
   }
 }
 
+template <class Of, int V, int P, int R>
+KIYAS_INLINE void sums_if(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
+                          float* const* out) {
+  if constexpr (R <= Of::rows) sums<Of, V, P, R>(product, panel, start, rows, out);
+}
+
 template <int V, int P, int R>
 KIYAS_INLINE void sums_of(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
                           float* const* out) {
-#ifndef KIYAS_CODES_ONLY
-  if (product.precision == Precision::float32) {
-    if constexpr (R <= Terms<Precision::float32>::rows) sums<Precision::float32, V, P, R>(product, panel, start, rows, out);
-    return;
-  }
-  if (product.precision == Precision::bfloat16) {
-    if constexpr (R <= Terms<Precision::bfloat16>::rows) sums<Precision::bfloat16, V, P, R>(product, panel, start, rows, out);
-    return;
-  }
+#ifndef KIYAS_NO_FLOAT32
+  if (product.precision == Precision::float32)
+    return sums_if<Terms<Precision::float32>, V, P, R>(product, panel, start, rows, out);
 #endif
-  if constexpr (R <= Terms<Precision::int8>::rows) sums<Precision::int8, V, P, R>(product, panel, start, rows, out);
+#if KIYAS_LEVEL >= 3
+  if (product.rounded && has_pairs()) return sums_if<RoundedPairs, V, P, R>(product, panel, start, rows, out);
+#endif
+  if (product.precision == Precision::bfloat16)
+    return sums_if<Terms<Precision::bfloat16>, V, P, R>(product, panel, start, rows, out);
+  sums_if<Terms<Precision::int8>, V, P, R>(product, panel, start, rows, out);
 }
 
-int rows_together(Precision precision) {
+int rows_together(const Product& product) {
+  const Precision precision = product.precision;
+#if KIYAS_LEVEL >= 3
+  if (product.rounded && has_pairs()) return RoundedPairs::rows;
+#endif
   return precision == Precision::float32    ? Terms<Precision::float32>::rows
          : precision == Precision::bfloat16 ? Terms<Precision::bfloat16>::rows
                                             : Terms<Precision::int8>::rows;
@@ -317,11 +385,11 @@ KIYAS_INLINE void by_panels(int64_t from, int64_t to, int count, int most, bool 
 
 void product(const Product& product, int64_t from, int64_t to, const float* start, const void* const* rows, int count,
              float* const* out) {
-#ifdef KIYAS_CODES_ONLY
-  if (product.precision != Precision::int8) return recurrent_avx512.product(product, from, to, start, rows, count, out);
+#ifdef KIYAS_NO_FLOAT32
+  if (product.precision == Precision::float32) return recurrent_avx512.product(product, from, to, start, rows, count, out);
 #endif
   const int64_t width = static_cast<int64_t>(product.vectors) * kLanes;
-  by_panels(from, to, count, rows_together(product.precision), false, [&](int64_t panel, int panels, int row, int some) {
+  by_panels(from, to, count, rows_together(product), false, [&](int64_t panel, int panels, int row, int some) {
     const float* starts[kMostRows];
     float* outs[kMostRows];
     for (int r = 0; r < some; ++r) starts[r] = start + panel * width, outs[r] = out[row + r] + panel * width;
@@ -361,7 +429,7 @@ void lstm(const Cell& cell, const Step& step, const float* sums, int64_t panel, 
 }
 
 // The most frequent case, one row of an LSTM, keeps its sums in registers through the update.
-template <Precision precision, int P>
+template <class Input, class Recurrent, int P>
 void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
   Sums<P, 1, 4> acc;
   const float* start = (step.z ? step.z[0] : cell.bias) + panel * 4 * kLanes;
@@ -370,8 +438,8 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
     KIYAS_UNROLL
     for (int v = 0; v < 4; ++v) acc[p][0][v] = load(start + (p * 4 + v) * kLanes);
   }
-  if (!step.z) Terms<precision>::template add<P, 1, 4>(acc, cell.input, panel, step.x);
-  Terms<precision>::template add<P, 1, 4>(acc, cell.recurrent, panel, step.h);
+  if (!step.z) Input::template add<P, 1, 4>(acc, cell.input, panel, step.x);
+  Recurrent::template add<P, 1, 4>(acc, cell.recurrent, panel, step.h);
   KIYAS_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t at = (panel + p) * kLanes;
@@ -379,11 +447,11 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
   }
 }
 
-template <Precision precision>
+template <class Recurrent, class Input = Recurrent>
 void lstm_one(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   by_panels(from, to, 1, 1, step.backward, [&](int64_t panel, int panels, int, int) {
-    if (panels == 2) lstm_of_one<precision, 2>(cell, step, panel);
-    else lstm_of_one<precision, 1>(cell, step, panel);
+    if (panels == 2) lstm_of_one<Input, Recurrent, 2>(cell, step, panel);
+    else lstm_of_one<Input, Recurrent, 1>(cell, step, panel);
   });
 }
 
@@ -430,7 +498,7 @@ template <class Acts>
 void several(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   const Product& recurrent = cell.recurrent;
   const int v = recurrent.vectors, width = v * kLanes;
-  by_panels(from, to, step.count, rows_together(recurrent.precision), step.backward,
+  by_panels(from, to, step.count, rows_together(recurrent), step.backward,
             [&](int64_t panel, int panels, int row, int some) {
     alignas(64) float held[kSlots * 4 * kLanes];
     alignas(64) float candidate[kSlots * kLanes];
@@ -481,21 +549,27 @@ bool usual(const Cell& cell) {
 }
 
 void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
-#ifdef KIYAS_CODES_ONLY
-  if (cell.recurrent.precision != Precision::int8) return recurrent_avx512.cells(cell, step, from, to);
+#ifdef KIYAS_NO_FLOAT32
+  if (cell.recurrent.precision == Precision::float32) return recurrent_avx512.cells(cell, step, from, to);
 #endif
   if (!usual(cell)) return several<Any>(cell, step, from, to);
   if (cell.kind != Kind::lstm || step.count != 1) return several<Usual>(cell, step, from, to);
-#ifndef KIYAS_CODES_ONLY
-  if (cell.recurrent.precision == Precision::float32) return lstm_one<Precision::float32>(cell, step, from, to);
-  if (cell.recurrent.precision == Precision::bfloat16) return lstm_one<Precision::bfloat16>(cell, step, from, to);
+#ifndef KIYAS_NO_FLOAT32
+  if (cell.recurrent.precision == Precision::float32)
+    return lstm_one<Terms<Precision::float32>>(cell, step, from, to);
 #endif
-  lstm_one<Precision::int8>(cell, step, from, to);
+#if KIYAS_LEVEL >= 3
+  if (cell.input.rounded && has_pairs())
+    return lstm_one<Terms<Precision::bfloat16>, RoundedPairs>(cell, step, from, to);
+#endif
+  if (cell.recurrent.precision == Precision::bfloat16)
+    return lstm_one<Terms<Precision::bfloat16>>(cell, step, from, to);
+  lstm_one<Terms<Precision::int8>>(cell, step, from, to);
 }
 
 template <class Acts>
 void second_of(const Cell& cell, const Step& step, int64_t from, int64_t to) {
-  by_panels(from, to, step.count, rows_together(cell.second.precision), step.backward,
+  by_panels(from, to, step.count, rows_together(cell.second), step.backward,
             [&](int64_t panel, int panels, int row, int some) {
     alignas(64) float held[kSlots * 4 * kLanes];
     const float* starts[kMostRows];
@@ -514,8 +588,8 @@ void second_of(const Cell& cell, const Step& step, int64_t from, int64_t to) {
 }
 
 void second(const Cell& cell, const Step& step, int64_t from, int64_t to) {
-#ifdef KIYAS_CODES_ONLY
-  if (cell.recurrent.precision != Precision::int8) return recurrent_avx512.second(cell, step, from, to);
+#ifdef KIYAS_NO_FLOAT32
+  if (cell.recurrent.precision == Precision::float32) return recurrent_avx512.second(cell, step, from, to);
 #endif
   if (usual(cell)) return second_of<Usual>(cell, step, from, to);
   second_of<Any>(cell, step, from, to);
@@ -568,6 +642,6 @@ void softmax(const float* x, int64_t count, float* out) {
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, quantize, product, cells, second, activate, softmax};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, second, activate, softmax};
 
 }  // namespace kiyas

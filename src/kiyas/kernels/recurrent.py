@@ -6,7 +6,7 @@ float32, rows are outputs, gates i f c o (LSTM) and z r h (GRU); they are packed
 instruction level in use. Kernels know nothing of layers.
 
 Precisions: ``float32``; ``bfloat16``, weights rounded to 16 bits, everything else as in float32; ``int8``, weights in
-steps of a row's largest ÷ 127, inputs of a product in up to 2·32767 steps of their row's largest, sums exact.
+steps of a row's largest ÷ 127 and inputs of a product likewise, each row by itself, sums of products exact.
 docs/recurrent-speed.md has what that costs and gains.
 """
 
