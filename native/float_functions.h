@@ -54,7 +54,7 @@ KIYAS_INLINE F hyperbolic_tangent(F x) {
   q = fused(q, y, every(2.58710560e-2f));
   q = fused(q, y, every(4.67130294e-1f));
   q = fused(q, y, every(1.0f));
-  return x * p / q;
+  return most(every(-1.0f), least(every(1.0f), x * p / q));
 }
 
 // Rarely met: by the C library in double, lane by lane.

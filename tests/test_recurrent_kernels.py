@@ -1,0 +1,598 @@
+"""The compiled cells, products and activations: against plain Python, and against themselves cut up in every way."""
+
+import math
+import sys
+import threading
+import tracemalloc
+from types import SimpleNamespace
+
+import naive_cells as naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kiyas import kernels
+from kiyas.errors import InputError
+from kiyas.kernels import _native
+from kiyas.kernels import recurrent as r
+
+KINDS = ("lstm", "gru_after", "gru_before", "simple")
+PARAMETERS = {"elu": {"alpha": 0.7}, "leaky_relu": {"alpha": 0.1}, "hard_sigmoid": {"alpha": 0.3, "beta": 0.4}}
+SIZES = ((1, 1), (3, 5), (16, 16), (33, 20))
+
+
+def floats(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+class Weights:
+    """Weights of a cell, the kernel made of them and its slow twin."""
+
+    def __init__(self, kind, n, m, seed=0):
+        rng = np.random.default_rng([seed, n, m])
+        self.kind, self.n, self.m = kind, n, m
+        gates = {"lstm": 4, "simple": 1}.get(kind, 3)
+        self.W = floats(rng, gates * n, m) / np.float32(math.sqrt(m))
+        self.R = floats(rng, gates * n, n) / np.float32(math.sqrt(n))
+        self.b = floats(rng, gates * n) * np.float32(0.3)
+        self.rb = floats(rng, gates * n) * np.float32(0.3) if kind == "gru_after" else None
+
+    def kernel(self, precision="float32", embedding=None, gate="sigmoid", activation="tanh", output=None):
+        options = {"precision": precision, "embedding": embedding, "activation": activation}
+        if self.kind == "lstm":
+            return r.LSTMKernel(self.W, self.R, self.b, recurrent_activation=gate, output_activation=output, **options)
+        if self.kind == "simple":
+            return r.RNNKernel(self.W, self.R, self.b, **options)
+        return r.GRUKernel(self.W, self.R, self.b, self.rb, self.kind == "gru_after", recurrent_activation=gate, **options)
+
+    def step(self, gate="sigmoid", activation="tanh", output=None):
+        """(x, state) -> state, of one row."""
+        f, g = _naive(gate), _naive(activation)
+        o = g if output is None else _naive(output)
+        if self.kind == "lstm":
+            return lambda x, s: naive.lstm_step(x, *s, self.W, self.R, self.b, f, g, o)
+        if self.kind == "simple":
+            return lambda x, s: (naive.simple_step(x, s[0], self.W, self.R, self.b, g),)
+        return lambda x, s: (naive.gru_step(x, s[0], self.W, self.R, self.b, self.rb, self.kind == "gru_after", f, g),)
+
+
+def _naive(name):
+    name, given_ = (name, {}) if isinstance(name, str) else name
+    return lambda x: naive.ACTIVATIONS[name](x, **given_)
+
+
+def assert_bits(a, b):
+    assert a.dtype == b.dtype == np.float32
+    assert a.shape == b.shape
+    assert np.array_equal(a.view(np.uint32), b.view(np.uint32))
+
+
+def assert_states(a, b):
+    assert len(a) == len(b)
+    for x, y in zip(a, b, strict=True):
+        assert_bits(x, y)
+
+
+def state_of(rng, kernel, batch):
+    return tuple(floats(rng, batch, kernel.units) * np.float32(0.5) for _ in range(kernel.states))
+
+
+# ---- against the equations ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n, m", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sequence_follows_the_equations(every_level, kind, n, m):
+    rng = np.random.default_rng(1)
+    w = Weights(kind, n, m)
+    kernel, x = w.kernel(), floats(rng, 2, 5, m)
+    state = state_of(rng, kernel, 2)
+    y, end = kernel.sequence(x, state)
+    for b in range(2):
+        wanted, last = naive.sequence(w.step(), x[b], tuple(s[b].tolist() for s in state))
+        np.testing.assert_allclose(y[b], wanted, rtol=0, atol=2e-6)
+        for mine, theirs in zip(end, last, strict=True):
+            np.testing.assert_allclose(mine[b], theirs, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("activation", sorted(naive.ACTIVATIONS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_activation_in_a_cell(every_level, kind, activation):
+    chosen = (activation, PARAMETERS[activation]) if activation in PARAMETERS else activation
+    w = Weights(kind, 5, 3)
+    x = floats(np.random.default_rng(2), 1, 3, 3)
+    kernel = w.kernel(gate="hard_sigmoid_fifth", activation=chosen, output="softsign" if kind == "lstm" else None)
+    twin = w.step("hard_sigmoid_fifth", chosen, "softsign" if kind == "lstm" else None)
+    wanted, _ = naive.sequence(twin, x[0], tuple([0.0] * 5 for _ in range(kernel.states)))
+    np.testing.assert_allclose(kernel.sequence(x)[0][0], wanted, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("gate", ["hard_sigmoid", ("hard_sigmoid", {"alpha": 0.25, "beta": 0.5}), "relu"])
+@pytest.mark.parametrize("kind", ["lstm", "gru_after", "gru_before"])
+def test_other_gates(every_level, kind, gate):
+    w = Weights(kind, 7, 4)
+    x = floats(np.random.default_rng(3), 1, 3, 4)
+    kernel = w.kernel(gate=gate)
+    wanted, _ = naive.sequence(w.step(gate), x[0], tuple([0.0] * 7 for _ in range(kernel.states)))
+    np.testing.assert_allclose(kernel.sequence(x)[0][0], wanted, rtol=1e-5, atol=2e-6)
+
+
+def test_an_activation_may_be_an_object_with_name_and_parameters():
+    w = Weights("simple", 4, 3)
+    x = floats(np.random.default_rng(4), 1, 2, 3)
+    named = SimpleNamespace(name="elu", parameters={"alpha": 0.5})
+    assert_bits(w.kernel(activation=named).sequence(x)[0], w.kernel(activation=("elu", {"alpha": 0.5})).sequence(x)[0])
+
+
+def test_without_biases():
+    w = Weights("gru_after", 4, 3)
+    x = floats(np.random.default_rng(5), 2, 4, 3)
+    zeros = np.zeros(12, np.float32)
+    for bias, recurrent_bias in ((None, None), (zeros, None), (None, zeros)):
+        kernel = r.GRUKernel(w.W, w.R, bias, recurrent_bias, True)
+        assert_bits(kernel.sequence(x)[0], r.GRUKernel(w.W, w.R, zeros, zeros, True).sequence(x)[0])
+
+
+# ---- the same bits however it is cut ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", r.PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n, m", [(1, 2), (20, 9), (64, 64), (70, 131)])
+def test_steps_chunks_batches_and_threads_give_the_same_bits(every_level, kind, precision, n, m):
+    rng = np.random.default_rng(6)
+    kernel, x = Weights(kind, n, m).kernel(precision), floats(rng, 9, 13, m)
+    state = state_of(rng, kernel, 9)
+    before = tuple(s.copy() for s in state)
+    y, end = kernel.sequence(x, state)
+    assert_states(state, before)
+
+    now = state
+    for t in range(13):
+        h, now = kernel.step(np.ascontiguousarray(x[:, t]), now)
+        assert_bits(h, np.ascontiguousarray(y[:, t]))
+    assert_states(now, end)
+
+    first, middle = kernel.sequence(x[:, :5], state)
+    rest, last = kernel.sequence(x[:, 5:], middle)
+    assert_bits(np.concatenate([first, rest], axis=1), y)
+    assert_states(last, end)
+
+    for b in (0, 4, 8):
+        alone, alone_end = kernel.sequence(x[b:b + 1], tuple(s[b:b + 1] for s in state))
+        assert_bits(alone[0], y[b])
+        assert_states(tuple(s[0] for s in alone_end), tuple(s[b] for s in end))
+
+    many = np.concatenate([floats(rng, 51, 13, m), x])  # enough rows for the product not to be hoisted
+    filled = tuple(np.concatenate([floats(rng, 51, n), s]) for s in state)
+    assert_bits(kernel.sequence(many, filled)[0][51:], y)
+
+    for threads in (2, 3):
+        again, again_end = kernel.sequence(x, state, threads=threads)
+        assert_bits(again, y)
+        assert_states(again_end, end)
+
+    final, final_end = kernel.last(x, state)
+    assert_bits(final, np.ascontiguousarray(y[:, -1]))
+    assert_states(final_end, end)
+
+
+@pytest.mark.parametrize("precision", r.PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_units_of_a_large_cell_shared_by_threads(every_level, kind, precision):
+    n = 810 if kind == "simple" else 410
+    kernel = Weights(kind, n, 24).kernel(precision)
+    x = floats(np.random.default_rng(7), 2, 5, 24)
+    y, end = kernel.sequence(x)
+    for threads in (2, 3):
+        again, again_end = kernel.sequence(x, threads=threads)
+        assert_bits(again, y)
+        assert_states(again_end, end)
+
+
+@pytest.mark.parametrize("precision", r.PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_are_rows_of_the_embedding(every_level, kind, precision, monkeypatch):
+    rng = np.random.default_rng(8)
+    w, table, ids = Weights(kind, 20, 7), floats(rng, 111, 7), rng.integers(0, 111, (5, 6))
+    y, end = w.kernel(precision).sequence(table[ids])
+    kernel = w.kernel(precision, table)
+    for given_ in (ids, ids.astype(np.int32), ids.astype(np.uint8)):
+        again, again_end = kernel.sequence(given_)
+        assert_bits(again, y)
+        assert_states(again_end, end)
+    now = kernel.zeros(5)
+    for t in range(6):
+        h, now = kernel.step(ids[:, t].copy(), now)
+        assert_bits(h, np.ascontiguousarray(y[:, t]))
+    monkeypatch.setattr(r, "TABLE_BYTES", 0)  # too large a vocabulary: the same by another way
+    looked_up = w.kernel(precision, table)
+    assert looked_up.nbytes < kernel.nbytes
+    assert_bits(looked_up.sequence(ids)[0], y)
+    assert_bits(looked_up.step(ids[:, 0].copy())[0], np.ascontiguousarray(y[:, 0]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_levels_agree(kind, monkeypatch):
+    w, x = Weights(kind, 40, 30), floats(np.random.default_rng(9), 3, 20, 30)
+    for precision in r.PRECISIONS:
+        found = []
+        for level in kernels.levels():
+            monkeypatch.setenv(kernels.LEVEL_VARIABLE, level)
+            found.append(w.kernel(precision).sequence(x)[0])
+        for y in found[1:]:
+            # What is rounded to steps may fall to the next step; float32 may not differ by more than it rounds.
+            np.testing.assert_allclose(y, found[0], rtol=0, atol=1e-6 if precision == "float32" else 2e-3)
+
+
+def test_levels_with_vectors_sum_alike(monkeypatch):
+    levels = kernels.levels()[1:]
+    rng = np.random.default_rng(10)
+    x, w, b = floats(rng, 7, 50), floats(rng, 33, 50), floats(rng, 33)
+    for precision in ("float32", "int8"):
+        found = []
+        for level in levels:
+            monkeypatch.setenv(kernels.LEVEL_VARIABLE, level)
+            found.append(r.Linear(w, b, precision)(x))
+        for y in found[1:]:
+            assert_bits(y, found[0])
+
+
+# ---- masks, lengths, direction ------------------------------------------------------------------------------------
+
+
+@given(seed=st.integers(0, 10_000), kind=st.sampled_from(KINDS), batch=st.integers(1, 7), time=st.integers(0, 9),
+       masked=st.booleans(), cut=st.booleans(), reverse=st.booleans(), zero_masked=st.booleans(),
+       threads=st.integers(1, 3), precision=st.sampled_from(r.PRECISIONS))
+def test_masks_lengths_and_direction(seed, kind, batch, time, masked, cut, reverse, zero_masked, threads, precision):
+    rng = np.random.default_rng(seed)
+    kernel = Weights(kind, 6, 3).kernel(precision)
+    x, state = floats(rng, batch, time, 3), state_of(rng, kernel, batch)
+    mask = rng.random((batch, time)) < 0.6 if masked else None
+    lengths = rng.integers(0, time + 1, batch) if cut else None
+    options = {"lengths": lengths, "mask": mask, "reverse": reverse, "threads": threads}
+    y, end = kernel.sequence(x, state, zero_masked=zero_masked, **options)
+    last, last_end = kernel.last(x, state, **options)
+    assert_states(last_end, end)
+    for b in range(batch):
+        def step(x_t, s):  # a step of ours: its equations are tested above
+            return tuple(a[0] for a in kernel.step(x_t[None], tuple(np.asarray(a, np.float32)[None] for a in s))[1])
+
+        wanted, final = naive.sequence(step, x[b], tuple(s[b] for s in state), None if lengths is None else lengths[b],
+                                       None if mask is None else mask[b], zero_masked, reverse)
+        if time:
+            assert_bits(y[b], np.array(wanted, np.float32))
+        assert_states(tuple(s[b] for s in end), final)
+        length = time if lengths is None else lengths[b]
+        taken = length if mask is None else mask[b, :length].sum()
+        assert_bits(last[b], final[0] if taken else np.zeros(6, np.float32))
+
+
+# ---- products -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows, inputs, outputs", [(1, 1, 1), (1, 7, 130), (5, 33, 64), (13, 64, 65), (200, 20, 3)])
+def test_a_product_whatever_the_rows_and_threads(every_level, rows, inputs, outputs):
+    rng = np.random.default_rng(11)
+    x, w, b = floats(rng, rows, inputs), floats(rng, outputs, inputs), floats(rng, outputs)
+    for precision in r.PRECISIONS:
+        linear = r.Linear(w, b, precision)
+        y = linear(x)
+        for i in range(0, rows, 7):
+            assert_bits(linear(x[i:i + 1])[0], y[i])
+        for threads in (2, 3):
+            assert_bits(linear(x, threads=threads), y)
+        if precision == "float32":
+            np.testing.assert_allclose(y, [naive.product(w, row, b) for row in x], rtol=1e-5, atol=1e-5)
+    out = np.empty((rows, outputs), np.float32)
+    assert r.Linear(w)(x, out=out) is out
+    assert_bits(out, r.Linear(w, np.zeros(outputs, np.float32))(x))
+
+
+def test_int8_is_what_it_says(every_level):
+    rng = np.random.default_rng(12)
+    x, w, b = floats(rng, 4, 37), floats(rng, 19, 37), floats(rng, 19)
+    step_w = np.abs(w.astype(np.float64)).max(axis=1) / 127
+    top = np.abs(x).max(axis=1, keepdims=True)
+    code_w = np.rint(w / step_w[:, None]).astype(np.int64)
+    code_x = np.rint(x * (np.float32(127) / top)).astype(np.int64)
+    wanted = b + (code_x @ code_w.T) * step_w * (top / np.float32(127))
+    np.testing.assert_allclose(r.Linear(w, b, "int8")(x), wanted, rtol=2e-6, atol=1e-6)
+
+
+def test_int8_of_zeros_extremes_and_not_numbers(every_level):
+    w = np.array([[1, -1, 1, -1, 1], [0, 0, 0, 0, 0], [-1, -1, -1, -1, -1]], np.float32)
+    linear = r.Linear(w, None, "int8")
+    assert linear(np.zeros((1, 5), np.float32)).tolist() == [[0, 0, 0]]
+    assert linear(np.array([[1, -1, 1, -1, 1]], np.float32))[0] == pytest.approx([5, 0, -1], rel=1e-6)
+    big = np.full((1, 5), 3e38, np.float32)
+    assert linear(big)[0, 0] == pytest.approx(3e38, rel=1e-6)
+    for bad in (np.nan, np.inf, -np.inf):
+        x = np.array([[1, bad, 1, 1, 1], [1, 1, 1, 1, 1]], np.float32)
+        assert np.isnan(linear(x)[0]).all()
+        assert np.isfinite(linear(x)[1]).all()
+    wide = np.ones((1, 3000), np.float32)
+    assert r.Linear(wide, None, "int8")(wide)[0, 0] == pytest.approx(3000, rel=1e-5)
+
+
+def bfloat16(x):
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    return (((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) << 16).astype(np.uint32).view(np.float32)
+
+
+def test_bfloat16_is_what_it_says(every_level):
+    rng = np.random.default_rng(13)
+    x, w, b = floats(rng, 4, 37), floats(rng, 19, 37), floats(rng, 19)
+    wanted = [naive.product(bfloat16(w), row, b) for row in bfloat16(x)]
+    np.testing.assert_allclose(r.Linear(w, b, "bfloat16")(x), wanted, rtol=1e-5, atol=1e-5)
+    # In a recurrence weights are rounded and the state is not: the bits are those of float32 with rounded weights.
+    c = Weights("lstm", 21, 3)
+    still = np.zeros((2, 9, 3), np.float32)
+    state = state_of(rng, c.kernel(), 2)
+    y, _ = c.kernel("bfloat16").sequence(still, state)
+    c.R = bfloat16(c.R)
+    assert_bits(y, c.kernel().sequence(still, state)[0])
+
+
+@pytest.mark.parametrize("precision, most", [("bfloat16", 0.01), ("int8", 0.03)])
+def test_what_smaller_weights_cost(precision, most):
+    w, x = Weights("lstm", 64, 64), floats(np.random.default_rng(14), 4, 50, 64)
+    y, other = w.kernel().sequence(x)[0], w.kernel(precision).sequence(x)[0]
+    assert 0 < np.abs(y - other).max() < most
+    assert w.kernel(precision).nbytes * (2 if precision == "bfloat16" else 4) == w.kernel().nbytes
+
+
+# ---- activations --------------------------------------------------------------------------------------------------
+
+
+def ulps(y, wanted):
+    """Distance in units in the last place of the wanted value."""
+    wanted = np.asarray(wanted, np.float64)
+    return np.abs(y.astype(np.float64) - wanted) / np.spacing(np.maximum(np.abs(wanted), 1.2e-38).astype(np.float32))
+
+
+def every_size(count=400_000):
+    rng = np.random.default_rng(15)
+    bits = rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32)
+    x = np.concatenate([bits.view(np.float32), np.linspace(-20, 20, count, dtype=np.float32)])
+    return x[np.isfinite(x) & (np.abs(x) > 1.2e-38)]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_tanh_sigmoid_and_exponential_to_a_few_units_in_the_last_place(every_level):
+    x = every_size()
+    wide = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        tanh, sigmoid = r.activate("tanh", x), r.activate("sigmoid", x)
+        assert ulps(tanh, np.tanh(wide)).max() <= (6 if every_level == "baseline" else 4)  # twice rounded
+        assert np.abs(tanh).max() <= 1
+        true = 1 / (1 + np.exp(-wide))
+        normal = true > 1.2e-38
+        assert ulps(sigmoid[normal], true[normal]).max() <= 4
+        assert sigmoid[~normal].max(initial=0) <= 1.2e-38
+        assert 0 <= sigmoid.min() <= sigmoid.max() <= 1
+        true = np.exp(wide)
+        normal = (true > 1.2e-38) & (true < 3.4e38)
+        assert ulps(r.activate("exponential", x)[normal], true[normal]).max() <= 4
+    assert_bits(r.activate("tanh", -x), -tanh)
+
+
+@pytest.mark.parametrize("name", sorted(naive.ACTIVATIONS))
+def test_an_activation_is_its_formula(every_level, name):
+    x = np.concatenate([np.linspace(-8, 8, 301), [1e-6, -1e-6, 30, -30, 80]]).astype(np.float32)
+    given_ = PARAMETERS.get(name, {})
+    wanted = [naive.ACTIVATIONS[name](float(v), **given_) for v in x]
+    np.testing.assert_allclose(r.activate(name, x, **given_), wanted, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(r.activate(name, x[:7]), [naive.ACTIVATIONS[name](float(v)) for v in x[:7]], rtol=2e-6,
+                               atol=1e-7)
+    assert np.isnan(r.activate(name, np.full(17, np.nan, np.float32))).all()
+
+
+@pytest.mark.parametrize("name", sorted(naive.ACTIVATIONS))
+def test_a_value_does_not_depend_on_its_place(every_level, name):
+    x = floats(np.random.default_rng(16), 67) * np.float32(4)
+    whole = r.activate(name, x)
+    for start, stop in ((0, 1), (1, 2), (3, 20), (15, 64), (66, 67)):
+        assert_bits(r.activate(name, x[start:stop]), whole[start:stop])
+    assert_bits(r.activate(name, x[:66].reshape(2, 3, 11)), whole[:66].reshape(2, 3, 11))
+
+
+def test_softmax(every_level):
+    rng = np.random.default_rng(17)
+    x = floats(rng, 6, 77) * np.float32(5)
+    y = r.softmax(x)
+    wide = np.exp(x.astype(np.float64) - x.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(y, wide / wide.sum(axis=1, keepdims=True), rtol=3e-6)
+    for i in range(6):
+        assert_bits(r.softmax(x[i]), y[i])
+    extreme = np.array([[1000, 0, -1000], [-np.inf, 0, 0]], np.float32)
+    assert r.softmax(extreme).tolist() == [[1, 0, 0], [0, 0.5, 0.5]]
+    assert np.isnan(r.softmax(np.array([0, np.nan, 1], np.float32))).all()
+
+
+# ---- what stays outside -------------------------------------------------------------------------------------------
+
+
+def test_denormals_are_flushed_inside_and_nowhere_else(every_level):
+    assert not _native.flushes_denormals()
+    tiny = np.full((1, 16), 1e-40, np.float32)
+    w = np.eye(16, dtype=np.float32)
+    assert not r.Linear(w)(tiny).any()
+    assert not _native.flushes_denormals()
+    for kind in KINDS:
+        kernel = Weights(kind, 16, 16).kernel()
+        kernel.step(tiny)
+        kernel.sequence(tiny[None], threads=2)
+        kernel.last(tiny[None])
+        with pytest.raises(InputError):
+            kernel.step(tiny[:, :3])
+        assert not _native.flushes_denormals()
+    r.activate("tanh", tiny)
+    r.softmax(tiny)
+    stepper = r.Stepper([Weights("lstm", 16, 16).kernel()])
+    stepper.step(tiny)
+    assert not _native.flushes_denormals()
+    assert (tiny * np.float32(0.5)).all()  # NumPy still has denormals
+
+
+def test_other_threads_run_during_long_calls():
+    kernel = Weights("lstm", 256, 16).kernel()
+    x = floats(np.random.default_rng(18), 1, 20_000, 16)
+    interval = sys.getswitchinterval()
+    done = threading.Event()
+    turns = 0
+    sys.setswitchinterval(100)  # nobody takes turns unless the lock is given up
+    try:
+        worker = threading.Thread(target=lambda: (kernel.last(x), done.set()))
+        worker.start()
+        while not done.wait(0.001):
+            turns += 1
+        worker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert turns > 3
+
+
+def test_nothing_is_allocated_where_out_is_given():
+    kernel = Weights("lstm", 1024, 4).kernel()
+    linear, x = r.Linear(kernel_weights(4, 4096)), np.ones((1, 4), np.float32)
+    state, y = kernel.zeros(1), np.empty((1, 4096), np.float32)
+    stepper, z = r.Stepper([kernel]), np.empty((1, 1024), np.float32)
+    calls = (lambda: kernel.step(x, state, out=state), lambda: linear(x, out=y), lambda: stepper.step(x, out=z))
+    for call in calls:
+        call()
+    tracemalloc.start()
+    try:
+        for call in calls:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            call()
+            assert tracemalloc.get_traced_memory()[1] - before < 2000  # an array of 1024 has 4096 bytes
+    finally:
+        tracemalloc.stop()
+
+
+def kernel_weights(inputs, outputs):
+    return floats(np.random.default_rng(19), outputs, inputs)
+
+
+def test_out_is_written_to_and_may_be_the_state():
+    w = Weights("lstm", 9, 4)
+    kernel, x = w.kernel(), floats(np.random.default_rng(20), 3, 4)
+    state = state_of(np.random.default_rng(21), kernel, 3)
+    y, new = kernel.step(x, state)
+    into = tuple(np.empty((3, 9), np.float32) for _ in range(2))
+    h, same = kernel.step(x, state, out=into)
+    assert h is into[0]
+    assert same[1] is into[1]
+    assert_states(into, new)
+    kernel.step(x, state, out=state)
+    assert_states(state, new)
+    out = np.empty((3, 1, 9), np.float32)
+    assert kernel.sequence(x[:, None], out=out)[0] is out
+    assert_bits(y, h)
+
+
+# ---- steps --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", r.PRECISIONS)
+def test_a_stepper_is_its_cells_one_after_another(every_level, precision):
+    rng = np.random.default_rng(22)
+    table, ids = floats(rng, 30, 5), rng.integers(0, 30, (2, 6))
+    first, second = Weights("lstm", 12, 5).kernel(precision, table), Weights("gru_after", 8, 12).kernel(precision)
+    head = r.Linear(floats(rng, 40, 8), floats(rng, 40), precision)
+    stepper = r.Stepper([first, second], batch=2, head=head, activation="softmax")
+    plain = r.Stepper([first, second], batch=2, activation="relu")
+    h, _ = second.sequence(first.sequence(ids)[0])
+    for t in range(6):
+        if t == 3:
+            held = stepper.state
+        assert_bits(stepper.step(ids[:, t].copy()), r.softmax(head(np.ascontiguousarray(h[:, t]))))
+        assert_bits(plain.step(ids[:, t].astype(np.int32)), r.activate("relu", h[:, t]))
+    ends = stepper.state
+    stepper.state = held
+    for t in range(3, 6):
+        out = np.empty((2, 40), np.float32)
+        assert stepper.step(ids[:, t].copy(), out=out) is out
+    for a, b in zip(stepper.state, ends, strict=True):
+        assert_states(a, b)
+    stepper.reset()
+    assert_bits(stepper.step(ids[:, 0].copy()), r.softmax(head(np.ascontiguousarray(h[:, 0]))))
+
+
+def test_a_stepper_of_one_row_takes_plain_ids():
+    rng = np.random.default_rng(23)
+    kernel = Weights("lstm", 12, 5).kernel(embedding=floats(rng, 30, 5))
+    a, b = r.Stepper([kernel]), r.Stepper([kernel])
+    for i in (3, 29, 0):
+        assert_bits(a.step(i), b.step(np.array([i])))
+    for wrong in (30, -1):
+        with pytest.raises(InputError, match="'x' must be ids from 0 to 29, got"):
+            a.step(wrong)
+
+
+# ---- errors -------------------------------------------------------------------------------------------------------
+
+
+def test_errors_name_what_is_wanted_and_what_came():
+    w = Weights("lstm", 4, 3)
+    kernel, x = w.kernel(), np.zeros((2, 5, 3), np.float32)
+    cases = [
+        (lambda: r.LSTMKernel(w.W, w.R[:12], w.b), r"'recurrent_weights' must be of shape \(16, 4\), got shape \(12, 4\)"),
+        (lambda: r.LSTMKernel(w.W[:12], w.R, w.b), r"'input_weights' must be of shape \(16, inputs\), got shape \(12, 3\)"),
+        (lambda: r.LSTMKernel(w.W, w.R, w.b[:3]), r"'bias' must be of shape \(16,\), got shape \(3,\)"),
+        (lambda: r.LSTMKernel(w.W, w.R, activation="sine"), "'activation' must be one of linear, .*, got 'sine'"),
+        (lambda: r.LSTMKernel(w.W, w.R, activation=("elu", {"beta": 1})), "must be elu with alpha, got beta"),
+        (lambda: r.LSTMKernel(w.W, w.R, precision="float16"), "'precision' must be one of float32, bfloat16, int8"),
+        (lambda: r.Linear(np.zeros((1, 140_000)), precision="int8"), "float32 or bfloat16 for more than 130000 inputs"),
+        (lambda: r.LSTMKernel(w.W, w.R, embedding=np.zeros((9, 2))), r"'embedding' must be of shape \(outputs, 3\), got shape \(9, 2\)"),
+        (lambda: kernel.sequence(x[..., :2]), r"'x' must be of shape \(batch, time, 3\), got shape \(2, 5, 2\)"),
+        (lambda: kernel.sequence(x.astype(str)), "numbers of shape"),
+        (lambda: kernel.step(x), r"'x' must be of shape \(batch, 3\), got shape \(2, 5, 3\)"),
+        (lambda: kernel.sequence(x, kernel.zeros(3)), r"'state' must be 2 arrays of shape \(2, 4\), got shapes \(3, 4\)"),
+        (lambda: kernel.step(x[:, 0], (x[0],)), r"'state' must be 2 arrays of shape \(2, 4\)"),
+        (lambda: kernel.step(x[:, 0], out=(x[0],)), r"'out' must be a writable contiguous float32 array of shape \(2, 4\)"),
+        (lambda: kernel.sequence(x, lengths=[1, 6]), "'lengths' must be 2 integers from 0 to 5"),
+        (lambda: kernel.sequence(x, lengths=[1.5, 2]), "'lengths' must be 2 integers"),
+        (lambda: kernel.sequence(x, mask=np.ones((2, 4), bool)), r"'mask' must be of shape \(2, 5\), got shape \(2, 4\)"),
+        (lambda: kernel.sequence(x, threads=0), "'threads' must be an integer from 1 to 256, got 0"),
+        (lambda: kernel.sequence(x, out=np.empty((2, 5, 4))), "'out' must be a writable contiguous float32"),
+        (lambda: w.kernel(embedding=np.zeros((9, 3))).sequence(x), r"ids \(integers\) of shape \(batch, time\)"),
+        (lambda: w.kernel(embedding=np.zeros((9, 3))).step(np.array([9])), "ids from 0 to 8, got 9"),
+        (lambda: w.kernel(embedding=np.zeros((9, 3))).sequence(np.array([[1, -2]])), "ids from 0 to 8, got -2"),
+        (lambda: r.GRUKernel(w.W[:12], w.R[:12], recurrent_bias=np.zeros(12)), "None where the reset is applied before"),
+        (lambda: r.Linear(w.W)(x[0, :, :2]), r"'x' must be of shape \(rows, 3\), got shape \(5, 2\)"),
+        (lambda: r.Linear(w.W)(x[0], out=np.empty((5, 3), np.float32)), r"'out' must be .* of shape \(5, 16\)"),
+        (lambda: r.Stepper([]), "'kernels' must be one at least"),
+        (lambda: r.Stepper([kernel, kernel]), "each takes the 4 outputs of the one before, got 3"),
+        (lambda: r.Stepper([kernel], head=r.Linear(w.W)), "'head' must be of 4 inputs, got 3"),
+        (lambda: r.Stepper([kernel]).step(x[:, 0]), "'x' must be of batch 1, got 2"),
+        (lambda: r.Stepper([kernel]).step(np.full((1, 3), np.nan)), "'x' must be finite, got NaN or infinity"),
+        (lambda: r.softmax(np.zeros((2, 0))), "at least one number along the last axis"),
+        (lambda: r.activate("tanh", x, out=x[0]), "'out' must be a writable"),
+    ]
+    for call, words in cases:
+        with pytest.raises(InputError, match=words):
+            call()
+
+
+def test_layers_that_no_kernel_computes_are_refused_with_the_reason():
+    w = Weights("lstm", 4, 3)
+
+    class LSTM(SimpleNamespace):
+        pass
+
+    layer = LSTM(input_weights=w.W, recurrent_weights=w.R, bias=w.b, recurrent_activation="sigmoid", activation="tanh",
+                 output_activation=None)
+    assert r.find(layer).reason == ""
+    assert_bits(r.find(layer, "int8").kernel.step(np.ones((1, 3), np.float32))[0],
+                w.kernel("int8").step(np.ones((1, 3), np.float32))[0])
+    for option, value, reason in (("peephole", w.b, "peephole"), ("projection", w.W, "projection"),
+                                  ("coupled", True, "coupled gates"), ("clip", 1.0, "clip"),
+                                  ("layer_norm", object(), "layer normalization"),
+                                  ("activation", SimpleNamespace(name="affine"), "activation affine")):
+        found = r.find(LSTM(**{**vars(layer), option: value}))
+        assert found == (None, f"{reason}: not in the compiled cell")
+    assert r.find(object()) == (None, "no kernel for object")
