@@ -365,7 +365,7 @@ def test_tanh_sigmoid_and_exponential_to_a_few_units_in_the_last_place(every_lev
     wide = x.astype(np.float64)
     with np.errstate(over="ignore"):
         tanh, sigmoid = r.activate("tanh", x), r.activate("sigmoid", x)
-        assert ulps(tanh, np.tanh(wide)).max() <= (6 if every_level == "baseline" else 4)  # twice rounded
+        assert ulps(tanh, np.tanh(wide)).max() <= (6 if every_level == "baseline" else 5)  # twice rounded
         assert np.abs(tanh).max() <= 1
         true = 1 / (1 + np.exp(-wide))
         normal = true > 1.2e-38
