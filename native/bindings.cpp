@@ -293,6 +293,7 @@ double hierarchy_pass_of(int space, Out<double, 2> points, In<int64_t, 1> below,
 void bind_recurrent(nb::module_& m);  // recurrent_bindings.cpp
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // what a program keeps in its globals is alive when the interpreter ends
   m.doc() = "Compiled kernels of kiyas; kiyas.kernels is their checked face.";
 
   nb::class_<PyRows>(m, "Rows").def(nb::init<AnyRows, AnyRows, int>(), nb::arg("base"), nb::arg("tail"), nb::arg("type"));

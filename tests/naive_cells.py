@@ -38,8 +38,8 @@ ACTIVATIONS = {
 
 def product(weights, x, bias=None):
     """bias + Σ weights[r][k]·x[k] for each row r."""
-    return [(0.0 if bias is None else float(bias[r])) + math.fsum(float(w) * float(v) for w, v in zip(row, x, strict=True))
-            for r, row in enumerate(weights)]
+    sums = [math.fsum(float(w) * float(v) for w, v in zip(row, x, strict=True)) for row in weights]
+    return sums if bias is None else [s + float(b) for s, b in zip(sums, bias, strict=True)]
 
 
 def lstm_step(x, h, c, W, R, b, gate, candidate, output):

@@ -44,7 +44,8 @@ class Weights:
             return r.LSTMKernel(self.W, self.R, self.b, recurrent_activation=gate, output_activation=output, **options)
         if self.kind == "simple":
             return r.RNNKernel(self.W, self.R, self.b, **options)
-        return r.GRUKernel(self.W, self.R, self.b, self.rb, self.kind == "gru_after", recurrent_activation=gate, **options)
+        after = self.kind == "gru_after"
+        return r.GRUKernel(self.W, self.R, self.b, self.rb, after, recurrent_activation=gate, **options)
 
     def step(self, gate="sigmoid", activation="tanh", output=None):
         """(x, state) -> state, of one row."""
@@ -540,29 +541,36 @@ def test_errors_name_what_is_wanted_and_what_came():
     w = Weights("lstm", 4, 3)
     kernel, x = w.kernel(), np.zeros((2, 5, 3), np.float32)
     cases = [
-        (lambda: r.LSTMKernel(w.W, w.R[:12], w.b), r"'recurrent_weights' must be of shape \(16, 4\), got shape \(12, 4\)"),
-        (lambda: r.LSTMKernel(w.W[:12], w.R, w.b), r"'input_weights' must be of shape \(16, inputs\), got shape \(12, 3\)"),
+        (lambda: r.LSTMKernel(w.W, w.R[:12], w.b),
+         r"'recurrent_weights' must be of shape \(16, 4\), got shape \(12, 4\)"),
+        (lambda: r.LSTMKernel(w.W[:12], w.R, w.b),
+         r"'input_weights' must be of shape \(16, inputs\), got shape \(12, 3\)"),
         (lambda: r.LSTMKernel(w.W, w.R, w.b[:3]), r"'bias' must be of shape \(16,\), got shape \(3,\)"),
         (lambda: r.LSTMKernel(w.W, w.R, activation="sine"), "'activation' must be one of linear, .*, got 'sine'"),
         (lambda: r.LSTMKernel(w.W, w.R, activation=("elu", {"beta": 1})), "must be elu with alpha, got beta"),
         (lambda: r.LSTMKernel(w.W, w.R, precision="float16"), "'precision' must be one of float32, bfloat16, int8"),
         (lambda: r.Linear(np.zeros((1, 140_000)), precision="int8"), "float32 or bfloat16 for more than 130000 inputs"),
-        (lambda: r.LSTMKernel(w.W, w.R, embedding=np.zeros((9, 2))), r"'embedding' must be of shape \(outputs, 3\), got shape \(9, 2\)"),
+        (lambda: r.LSTMKernel(w.W, w.R, embedding=np.zeros((9, 2))),
+         r"'embedding' must be of shape \(outputs, 3\), got shape \(9, 2\)"),
         (lambda: kernel.sequence(x[..., :2]), r"'x' must be of shape \(batch, time, 3\), got shape \(2, 5, 2\)"),
         (lambda: kernel.sequence(x.astype(str)), "numbers of shape"),
         (lambda: kernel.step(x), r"'x' must be of shape \(batch, 3\), got shape \(2, 5, 3\)"),
-        (lambda: kernel.sequence(x, kernel.zeros(3)), r"'state' must be 2 arrays of shape \(2, 4\), got shapes \(3, 4\)"),
+        (lambda: kernel.sequence(x, kernel.zeros(3)),
+         r"'state' must be 2 arrays of shape \(2, 4\), got shapes \(3, 4\)"),
         (lambda: kernel.step(x[:, 0], (x[0],)), r"'state' must be 2 arrays of shape \(2, 4\)"),
-        (lambda: kernel.step(x[:, 0], out=(x[0],)), r"'out' must be a writable contiguous float32 array of shape \(2, 4\)"),
+        (lambda: kernel.step(x[:, 0], out=(x[0],)),
+         r"'out' must be a writable contiguous float32 array of shape \(2, 4\)"),
         (lambda: kernel.sequence(x, lengths=[1, 6]), "'lengths' must be 2 integers from 0 to 5"),
         (lambda: kernel.sequence(x, lengths=[1.5, 2]), "'lengths' must be 2 integers"),
-        (lambda: kernel.sequence(x, mask=np.ones((2, 4), bool)), r"'mask' must be of shape \(2, 5\), got shape \(2, 4\)"),
+        (lambda: kernel.sequence(x, mask=np.ones((2, 4), bool)),
+         r"'mask' must be of shape \(2, 5\), got shape \(2, 4\)"),
         (lambda: kernel.sequence(x, threads=0), "'threads' must be an integer from 1 to 256, got 0"),
         (lambda: kernel.sequence(x, out=np.empty((2, 5, 4))), "'out' must be a writable contiguous float32"),
         (lambda: w.kernel(embedding=np.zeros((9, 3))).sequence(x), r"ids \(integers\) of shape \(batch, time\)"),
         (lambda: w.kernel(embedding=np.zeros((9, 3))).step(np.array([9])), "ids from 0 to 8, got 9"),
         (lambda: w.kernel(embedding=np.zeros((9, 3))).sequence(np.array([[1, -2]])), "ids from 0 to 8, got -2"),
-        (lambda: r.GRUKernel(w.W[:12], w.R[:12], recurrent_bias=np.zeros(12)), "None where the reset is applied before"),
+        (lambda: r.GRUKernel(w.W[:12], w.R[:12], recurrent_bias=np.zeros(12)),
+         "None where the reset is applied before"),
         (lambda: r.Linear(w.W)(x[0, :, :2]), r"'x' must be of shape \(rows, 3\), got shape \(5, 2\)"),
         (lambda: r.Linear(w.W)(x[0], out=np.empty((5, 3), np.float32)), r"'out' must be .* of shape \(5, 16\)"),
         (lambda: r.Stepper([]), "'kernels' must be one at least"),
