@@ -236,7 +236,7 @@ def test_the_report_of_a_diagnosis(run, files):
     pytest.importorskip("vl_convert")
     run("diagnose", *given(files), "--html", files / "d.html")
     html = (files / "d.html").read_text()
-    assert alone(html) == 10
+    assert alone(html) == 12
     for words in ("Anisotropy", "IsoScore", "What to take from it", "−ln(1 − rank/N)"):
         assert words in html
 

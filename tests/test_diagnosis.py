@@ -211,7 +211,7 @@ def test_every_finding_says_everything():
     assert {f.key for f in found.findings} == wanted
     for f in found.findings:
         assert f.formula and f.meaning and f.here and f.effect and f.concern in ("fine", "note", "care"), f.key
-        assert f.key in ("unit_norm", "duplicates") or f.plot is not None, f.key
+        assert f.plot is not None and f.plot.series, f.key
     as_text = json.dumps(found.as_dict(), default=float)
     assert "participation_ratio" in as_text
     with pytest.raises(KeyError):

@@ -35,6 +35,12 @@ def test_near_duplicates_are_found_as_by_comparing_all(share):
     assert len(kept) < len(texts)
 
 
+def test_progress_counts_texts():
+    told = []
+    different_texts([f"text number {i} of many" for i in range(600)], progress=lambda a, b: told.append((a, b)))
+    assert told == [(0, 600), (256, 600), (512, 600)]
+
+
 def test_texts_of_a_word_are_compared_by_it():
     assert different_texts(["one", "two", "One!", "", "?"]) == [0, 1, 3]
 

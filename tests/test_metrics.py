@@ -97,6 +97,20 @@ def test_judgements_by_query_name():
     np.testing.assert_array_equal(without.answerable, [False, True])
 
 
+def test_arrays_of_numbers_are_judged_as_lists_are():
+    rng = np.random.default_rng(0)
+    ranked = np.argsort(rng.random((9, 30)), axis=1)[:, :12]
+    ranked[3, 7:], ranked[5] = -1, -1
+    gains = [{int(d): 1 for d in rng.choice(30, 6)} | {"text": 1, -1: 1} for _ in range(9)]
+    ours, theirs = metrics.judge(ranked, gains), metrics.judge(ranked.tolist(), gains)
+    for name in ("queries", "ranks", "gains"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+    assert (ours.count, ours.depth, ours.complete) == (theirs.count, theirs.depth, theirs.complete)
+    for bad, words in ((np.array([[1, -1, 2]]), "after the end"), (np.array([[4, 5, 4]]), "repeated id in row 0")):
+        with pytest.raises(InputError, match=words):
+            metrics.judge(bad, [{1: 1}])
+
+
 def test_padding_ends_a_ranking():
     judged = metrics.judge([[4, 2, -1], [2, -1, -1]], [{2: 1}, {9: 1}])
     np.testing.assert_array_equal(judged.ranks, [2, 0])

@@ -143,7 +143,8 @@ def _known(asked: Asked, collection: Index | Collection) -> tuple[str, Evaluatio
         raise InputError("this holds vectors, and known items are made from texts: give --queries and --qrels, or make "
                          "an index of the texts with kiyas index")
     limit = count(asked.limit, "--limit", "kiyas evaluate", 2, 2**31)
-    kept = different_texts(collection.texts)
+    with show.progress("comparing texts") as report:
+        kept = different_texts(collection.texts, progress=report)
     items = known_items([collection.texts[row] for row in kept])
     if len(items.queries) < 2:
         raise InputError(f"only {len(items.queries)} of {len(collection)} texts can be asked for: a text needs a title "

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from kiyas.encode.base import Progress
 from kiyas.encode.sentences import sentences
 from kiyas.errors import InputError, message
 
@@ -21,6 +22,8 @@ _WORD = re.compile(r"\w+")
 NEAR = 0.8
 # A question of fewer words asks for nothing in particular; an answer of fewer words says nothing.
 _QUESTION_WORDS, _ANSWER_WORDS = 4, 8
+# Texts between two reports of progress.
+_TOLD = 256
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,12 @@ def first_and_rest(text: str) -> tuple[str, str]:
     return " ".join(text[start:stop].split()), text[stop:].strip()
 
 
-def different_texts(texts: Sequence[str], share: float = NEAR) -> list[int]:
+def different_texts(texts: Sequence[str], share: float = NEAR, progress: Progress | None = None) -> list[int]:
     """The numbers of the texts that say something new: neither the words of one before, nor nearly.
 
     Two texts are nearly the same if they share that part of their word pairs (Jaccard). Two sets that share 80 % of all
     their members share one of the rarest members of each: only those are looked up (prefix filtering), which finds
-    every such pair without comparing all.
+    every such pair without comparing all. ``progress(done, total)`` counts texts.
 
     >>> different_texts(["One and two and three.", "Something else.", "one, and two and THREE"])
     [0, 1]
@@ -100,6 +103,8 @@ def different_texts(texts: Sequence[str], share: float = NEAR) -> list[int]:
     seen: set[tuple[str, ...]] = set()
     kept = []
     for row, pairs in enumerate(sets):
+        if progress is not None and row % _TOLD == 0:
+            progress(row, len(sets))
         if words[row] in seen:
             continue
         seen.add(words[row])

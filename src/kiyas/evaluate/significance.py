@@ -22,7 +22,7 @@ import numpy as np
 
 from kiyas.arrays import Array, count, number, row_blocks, to_numpy
 from kiyas.errors import InputError, message
-from kiyas.metrics import Interval, bootstrap_difference
+from kiyas.metrics import Interval, bootstrap_intervals
 
 SAMPLES = 10_000
 # Differences of means that are equal but for rounding must count as equal: sums of n terms of size 1 round by less.
@@ -145,11 +145,11 @@ def compare_all(values: Mapping[str, Array], baseline: Array, level: float = 0.9
     table = {name: _differences(v, baseline, "compare_all") for name, v in values.items()}
     p = _p_values(np.stack([*table.values()], axis=1), samples, seed)
     adjusted = holm(p)
+    intervals = bootstrap_intervals(np.stack([*table.values()], axis=1), level, samples, seed)
     out = {}
     for place, (name, d) in enumerate(table.items()):
         zero = np.zeros(d.size)
-        out[name] = Comparison(bootstrap_difference(d, zero, level, samples, seed), float(p[place]),
-                               float(adjusted[place]), effect_size(d, zero),
+        out[name] = Comparison(intervals[place], float(p[place]), float(adjusted[place]), effect_size(d, zero),
                                detectable_difference(d, zero, level, comparisons=len(table)),
                                int((d > 0).sum()), int((d == 0).sum()), int((d < 0).sum()))
     return out

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kiyas.arrays import Array, count, number, row_blocks, to_numpy
+from kiyas.arrays import Array, count, dtype_name, number, row_blocks, to_numpy
 from kiyas.errors import InputError, message
 
 Judgements = Mapping[Any, float]
@@ -139,14 +139,12 @@ def judge(ranked: Array, judgements: Sequence[Judgements] | Mapping[Any, Judgeme
     >>> judged.ranks.tolist(), judged.gains.tolist(), judged.relevant.tolist()
     ([2, 0], [2.0, 1.0], [2])
     """
-    rows = id_rows(ranked, "judge")
-    per_row = aligned(judgements, queries, len(rows))
-    _same_kind(rows, [key for one in per_row for key in one], "judge", "judgements")
+    look = _NumberRows(ranked) if is_number_array(ranked) else _IdRows(ranked)
+    per_row = aligned(judgements, queries, len(look.ends))
+    look.require_same_kind([key for one in per_row for key in one])
     found: list[tuple[int, int, float]] = []
-    for q, (row, gains) in enumerate(zip(rows, per_row, strict=True)):
-        place = {document: rank for rank, document in enumerate(row, 1)}
-        if len(place) != len(row):
-            raise InputError(message("judge", "ranked", "without an id twice in a row", f"a repeated id in row {q}"))
+    for q, gains in enumerate(per_row):
+        place = look.places(q, gains)
         pairs = []
         for document, gain in gains.items():
             value = number(gain, "judgements", "judge", f"gains of 0 or above (query {q}, document {document!r})",
@@ -156,10 +154,54 @@ def judge(ranked: Array, judgements: Sequence[Judgements] | Mapping[Any, Judgeme
         pairs.sort(key=lambda pair: (pair[0] == 0, pair[0]))
         found.extend((q, rank, value) for rank, value in pairs)
     depth = len(ranked[0])
-    ended = all(len(row) < depth for row in rows)
     table = np.array(found, np.float64).reshape(-1, 3)
     return Judged(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2].copy(),
-                  len(rows), depth, ended)
+                  len(look.ends), depth, bool((look.ends < depth).all()))
+
+
+class _IdRows:
+    """Rankings of any ids, looked up in a dictionary a row; ``ends`` (queries,) says how long each is."""
+
+    def __init__(self, ranked: Array) -> None:
+        self._rows = id_rows(ranked, "judge")
+        self.ends = np.array([len(row) for row in self._rows])
+
+    def require_same_kind(self, keys: Sequence[Any]) -> None:
+        _same_kind(self._rows, keys, "judge", "judgements")
+
+    def places(self, q: int, _gains: Judgements) -> Mapping[Any, int]:
+        """Rank of each document of row q."""
+        place = {document: rank for rank, document in enumerate(self._rows[q], 1)}
+        if len(place) != len(self._rows[q]):
+            raise _repeated(q)
+        return place
+
+
+class _NumberRows:
+    """The same for arrays of integers, without a Python object for each."""
+
+    def __init__(self, ranked: Array) -> None:
+        self._rows = np.asarray(to_numpy(ranked))
+        self.ends = row_ends(self._rows, "judge")
+        ordered = np.sort(self._rows, axis=1)
+        again = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != -1)).any(axis=1)
+        if again.any():
+            raise _repeated(int(again.argmax()))
+
+    def require_same_kind(self, keys: Sequence[Any]) -> None:
+        _same_kind([self._rows[self._rows != -1][:1].tolist()], keys, "judge", "judgements")
+
+    def places(self, q: int, gains: Judgements) -> Mapping[Any, int]:
+        """Rank of each judged document of row q."""
+        wanted = [key for key in gains if isinstance(key, (int, np.integer)) and key != -1]
+        if not wanted:
+            return {}
+        which, place = np.nonzero(self._rows[q] == np.array(wanted)[:, None])
+        return {wanted[i]: rank + 1 for i, rank in zip(which.tolist(), place.tolist(), strict=True)}
+
+
+def _repeated(q: int) -> InputError:
+    return InputError(message("judge", "ranked", "without an id twice in a row", f"a repeated id in row {q}"))
 
 
 def _scores(scores: Array, owner: str) -> np.ndarray:
@@ -181,6 +223,8 @@ def id_rows(ranked: Array, owner: str) -> list[list[Any]]:
     if len({len(row) for row in rows}) != 1 or not rows[0]:
         raise InputError(message(owner, "ranked", wanted, "rows of lengths " + _lengths(rows),
                                  "end short rows with -1 or None"))
+    if is_number_array(ranked):
+        return [row[:end] for row, end in zip(rows, row_ends(np.asarray(to_numpy(ranked)), owner), strict=True)]
     out = []
     for q, row in enumerate(rows):
         end = next((i for i, x in enumerate(row) if _is_padding(x)), len(row))
@@ -189,6 +233,24 @@ def id_rows(ranked: Array, owner: str) -> list[list[Any]]:
                                      f"one in row {q}"))
         out.append(list(row[:end]))
     return out
+
+
+def is_number_array(ranked: Array) -> bool:
+    """Whether rankings are an array (queries, k) of integers rather than lists or ids of another type."""
+    shape = getattr(ranked, "shape", None)
+    return shape is not None and len(shape) == 2 and 0 not in shape and \
+        dtype_name(ranked).startswith(("int", "uint"))
+
+
+def row_ends(rows: np.ndarray, owner: str) -> np.ndarray:
+    """How many ids each row of integers has before its padding (−1), which nothing may follow."""
+    there = rows != -1
+    ends = there.sum(axis=1)
+    after = (there[:, 1:] & ~there[:, :-1]).any(axis=1)
+    if after.any():
+        raise InputError(message(owner, "ranked", "without an id after the end (-1 or None) of a row",
+                                 f"one in row {int(after.argmax())}"))
+    return np.asarray(ends)
 
 
 def _is_padding(x: object) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 
 from kiyas.arrays import Array, to_numpy
 from kiyas.errors import InputError, message
-from kiyas.metrics.judging import Judgements, aligned, brief, id_rows, judge
+from kiyas.metrics.judging import Judgements, aligned, brief, id_rows, is_number_array, judge
 from kiyas.metrics.ranking import measure_ranking, name_and_cut
 
 
@@ -51,18 +51,24 @@ def expected_over_ties(ranked: Array, scores: Array, judgements: Sequence[Judgem
         queries = list(queries)
     judged = judge(ranked, judgements, queries)
     out = measure_ranking(judged, asked)
-    rows = id_rows(ranked, "expected_over_ties")
-    per_row = aligned(judgements, queries, len(rows))
+    per_row = aligned(judgements, queries, judged.count)
     values = np.asarray(to_numpy(scores), np.float64)
-    if values.shape != (len(rows), judged.depth):
-        raise InputError(message("expected_over_ties", "scores", f"of the rankings' shape {(len(rows), judged.depth)}",
-                                 brief(scores)))
-    for q, (row, gains) in enumerate(zip(rows, per_row, strict=True)):
+    if values.shape != (judged.count, judged.depth):
+        raise InputError(message("expected_over_ties", "scores",
+                                 f"of the rankings' shape {(judged.count, judged.depth)}", brief(scores)))
+    whole_rows = to_numpy(ranked) if is_number_array(ranked) else ranked
+    doubtful = judged.answerable
+    if is_number_array(ranked):
+        # Rows whose scores only fall, up to where the ids end, need no second look.
+        ended = np.isnan(values).sum(axis=1) == (whole_rows == -1).sum(axis=1)
+        doubtful = doubtful & ~(ended & ~(values[:, 1:] >= values[:, :-1]).any(axis=1))
+    for q in np.flatnonzero(doubtful):
+        row, gains = id_rows(whole_rows[q:q + 1], "expected_over_ties")[0], per_row[q]
         own = values[q, :len(row)]
         if not (own[1:] <= own[:-1]).all():
             raise InputError(message("expected_over_ties", "scores", "numbers that never rise within a row",
                                      f"others in row {q}", "pass the hits as a search gives them"))
-        if not judged.relevant[q] or not (own[1:] == own[:-1]).any():
+        if not (own[1:] == own[:-1]).any():
             continue
         groups = _groups(row, own, gains)
         whole = complete or len(row) < judged.depth

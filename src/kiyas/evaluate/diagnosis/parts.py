@@ -29,7 +29,9 @@ def unit_norm(norms: np.ndarray, query_norms: np.ndarray | None) -> Finding:
     return Finding("unit_norm", "Unit length", {"unit": unit, "constant": constant, "largest_deviation": most},
                    "max |‖x‖ − 1| ≤ 1e-5", "Many models end with a step that makes every vector's length 1. Lengths "
                    "then carry nothing, and measures that differ only in how they treat lengths cannot differ.",
-                   here, effect, "note" if unit or constant else "fine")
+                   here, effect, "note" if unit or constant else "fine",
+                   Plot("histogram", {"documents": norms - 1} | ({} if query_norms is None else
+                                                                 {"queries": query_norms - 1}), "‖x‖ − 1"))
 
 
 def norms(lengths: np.ndarray, query_norms: np.ndarray | None) -> Finding:
@@ -281,7 +283,9 @@ def duplicates(exact: int, found: Neighbours, rows: int, scale: float) -> Findin
                    "from its copy.", f"{exact:,} of {rows:,} documents repeat an earlier one; {near_same:,} have one "
                    "that is all but the same.",
                    "Ties are ranked by row under every measure. Leave copies out before evaluating." if some else
-                   "Nothing is there twice.", "note" if some else "fine")
+                   "Nothing is there twice.", "note" if some else "fine",
+                   Plot("histogram", {"documents": found.distances[:, 0] / (scale or 1.0)},
+                        "nearest distance, in units of the mean distance"))
 
 
 def agreement(overlap: dict[str, float]) -> Finding:
