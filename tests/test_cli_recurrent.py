@@ -88,6 +88,8 @@ def test_convert_takes_the_tokenizer_along(run, tmp_path):
     made = json.loads(run("convert", WORDS, "-o", tmp_path / "w.safetensors", "--overwrite", "--precision", "int8",
                           "--json", said="int8 weights: outputs differ by at most"))
     assert made["weights"] == 3475
+    told = json.loads(run("info", tmp_path / "w.safetensors", "--json"))
+    assert (told["format"], told["made from"], told["gates"]) == ("kiyas", "keras 2.15.0", {"LSTM": "i f c o"})
     text = run("generate", tmp_path / "w.safetensors", "--seed-text", "the river", "--words", "3")
     assert text.startswith("the river")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import kiyas
+import kiyas.recurrent
 from kiyas import errors
 
 ROOT = Path(__file__).parents[1]
@@ -268,7 +269,7 @@ def test_all_of_a_module_is_there(module):
     assert all(hasattr(found, name) for name in found.__all__)
 
 
-@pytest.mark.parametrize("name", kiyas.__all__)
+@pytest.mark.parametrize("name", [*kiyas.__all__, *kiyas.recurrent.__all__])
 def test_every_public_name_is_in_the_pages(name):
     assert any(re.search(rf"\b{name}\b", text_of(path)) for path in PAGES), name
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from naive_generation import all_texts, chances, drawn, keras_loop
 
 from kiyas.errors import InputError
-from kiyas.recurrent import Model, layers, load
+from kiyas.recurrent import Model, Stream, layers, load
 from kiyas.recurrent.generation import Sampling, beam_search, generate, generate_tokens
 from kiyas.recurrent.generation.context import Context
 from kiyas.recurrent.generation.reader import one_hot
@@ -374,17 +374,17 @@ def test_tokens_come_as_they_are_made():
 
 def test_the_model_is_stepped_once_a_token(monkeypatch):
     model, tokenizer = lively(11), words_tokenizer()
-    calls = {"predict": 0, "step": 0}
+    calls = {"feed": 0, "step": 0}
     for name in calls:
-        original = getattr(Model, name)
+        original = getattr(Stream, name)
 
         def counted(self, *arguments, _name=name, _original=original, **named):
             calls[_name] += 1
             return _original(self, *arguments, **named)
-        monkeypatch.setattr(Model, name, counted)
+        monkeypatch.setattr(Stream, name, counted)
     made = generate(model, tokenizer, "the cat", 50, exclude=[0])
     assert len(made.tokens) == 50
-    assert calls == {"predict": 1, "step": 49}
+    assert calls == {"feed": 1, "step": 49}
 
 
 # -- beams -------------------------------------------------------------------------------------------------

@@ -98,10 +98,14 @@ def info(chosen: Chosen, json: bool) -> None:
 
 def _facts(file: Path, model: Model) -> dict[str, Any]:
     source = {k: v for k, v in model.source.items() if k != "path"}
-    facts: dict[str, Any] = {"file": str(file), **source}
     form = str(source.get("format", "kiyas"))
     if form == "keras" and str(source.get("keras_version", "")).startswith("1."):
         form = "keras 1"
+    if _is_own(file):
+        # What kiyas wrote has its own order of gates, and keeps what the model was made from.
+        before = " ".join(str(v) for k, v in source.items() if k in ("format", "keras_version"))
+        source, form = {"format": "kiyas"} | ({"made from": before} if before else {}), "kiyas"
+    facts: dict[str, Any] = {"file": str(file), **source}
     kinds = _kinds(model)
     gates = {kind: order for kind, order in _GATES.get(form, {}).items() if kind in kinds}
     if gates:
@@ -114,6 +118,13 @@ def _facts(file: Path, model: Model) -> dict[str, Any]:
     if tokenizer is not None:
         facts["tokenizer"] = str(tokenizer)
     return facts
+
+
+def _is_own(file: Path) -> bool:
+    from kiyas.recurrent.loading import tensors
+
+    with file.open("rb") as opened:
+        return tensors.is_safetensors(opened.read(512)) and tensors.is_own(tensors.read(file)[1])
 
 
 def _kinds(model: Model) -> set[str]:

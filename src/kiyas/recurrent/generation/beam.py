@@ -101,7 +101,8 @@ class _Search:
     def begin(self, context: Context) -> np.ndarray:
         if self._window is not None:
             return self._windows([context])
-        row, self._state = self._reader.begin(context.ids)
+        row, stream = self._reader.begin(context.ids)
+        self._state = stream.state
         return self._logs(row[None])
 
     def read(self, live: list[_Beam], parents: list[int]) -> np.ndarray:

@@ -25,6 +25,7 @@ from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.model import Model
 from kiyas.recurrent.sequences import pad_sequences
 from kiyas.recurrent.state import State
+from kiyas.recurrent.stream import Stream
 from kiyas.recurrent.tokenizer import Tokenizer
 
 _OWNER = "generate"
@@ -198,7 +199,7 @@ class _Run:
     exclude: Iterable[int]
     logits: bool | None
     probabilities: bool
-    _state: State | None = field(default=None, init=False)
+    _stream: Stream | None = field(default=None, init=False)
     _row: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32), init=False)  # the output after it
     _read: int = field(default=0, init=False)  # how many numbers of the context the state has read
 
@@ -236,32 +237,30 @@ class _Run:
 
     def _next(self) -> tuple[np.ndarray, bool]:
         """The output for the next token, and whether it came from the carried state."""
-        if self._state is not None and self._read == len(self._context.ids):
+        if self._stream is not None and self._read == len(self._context.ids):
             return self._row, True  # a number without a word was generated: nothing was added
         if self.window.length is None:
-            return self._advance()[0], True
+            return self._advance(), True
         if self._carries is True:
-            if self._state is None:
-                self._row, self._state = self._reader.begin(self.window.padded(self._context.ids)[0])
+            if self._stream is None:
+                self._row, self._stream = self._reader.begin(self.window.padded(self._context.ids)[0])
                 self._read = len(self._context.ids)
                 return self._row, False
-            return self._advance()[0], True
+            return self._advance(), True
         if self._carries is None and self._same_by_state():
             return self._row, True
         return self._reader.windows(self.window.padded(self._context.ids))[0], False
 
-    def _advance(self) -> tuple[np.ndarray, State]:
-        """Read the numbers that are new, from the state; the output after them, and the state."""
+    def _advance(self) -> np.ndarray:
+        """Read the numbers that are new; the output after them."""
         new = self._context.ids[self._read:]
-        row, state = self._row, self._state
-        if state is None:
-            row, state = self._reader.begin(new)
+        if self._stream is None:
+            self._row, self._stream = self._reader.begin(new)
         else:
             for number in new:
-                rows, state = self._reader.step([number], state)
-                row = rows[0]
-        self._row, self._state, self._read = row, state, len(self._context.ids)
-        return row, state
+                self._row = self._reader.go_on(number, self._stream)
+        self._read = len(self._context.ids)
+        return self._row
 
     def _same_by_state(self) -> bool:
         """Read on from the state if the window would give the same: it cuts nothing, and padding changes nothing."""
@@ -270,19 +269,20 @@ class _Run:
         if not 0 < len(self._context.ids) <= length:
             return False
         if self.window.padding == "pre":
-            if self._state is None:
+            if self._stream is None:
                 # If one step of padding leaves a fresh state as it is, any number of them does.
                 _, padded = self._reader.begin([0])
-                if not _fresh(padded):
+                if not _fresh(padded.state):
                     self._carries = False
                     return False
             self._advance()
             return True
-        row, state = self._advance()
-        if len(self._context.ids) < length:
-            rows, after = self._reader.step([0], state)
-            if not (_equal(after, state) and rows[0].tobytes() == row.tobytes()):
-                self._carries, self._state, self._read = False, None, 0
+        row = self._advance()
+        if self._stream is not None and len(self._context.ids) < length:
+            padded = self._stream.fork()
+            after = self._reader.go_on(0, padded)
+            if not (_equal(padded.state, self._stream.state) and after.tobytes() == row.tobytes()):
+                self._carries, self._stream, self._read = False, None, 0
                 return False
         return True
 
@@ -309,7 +309,7 @@ class _Run:
         if self.window.length is None:
             self._context.ids.append(number)
         elif not self._context.append(word):
-            self._state, self._read = None, 0  # numbers that were read are others now
+            self._stream, self._read = None, 0  # numbers that were read are others now
 
 
 def check_seed_text(seed_text: object) -> None:

@@ -6,6 +6,7 @@ features, as character models without an embedding have it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.layers import Dropout, Reshape
 from kiyas.recurrent.model import Model
 from kiyas.recurrent.state import State
+from kiyas.recurrent.stream import Stream
 from kiyas.recurrent.tokenizer import Tokenizer
 
 
@@ -82,10 +84,14 @@ class Reader:
         """The first layer that needs all time steps at once, as errors name it."""
         return None if self.model.whole is None else self.model.whole.owner
 
-    def begin(self, ids: Sequence[int]) -> tuple[np.ndarray, State]:
-        """Read the numbers from a fresh state: (vocabulary,) output after the last, and the state."""
-        y, state = self.model.predict(self._input(np.asarray([ids])), return_state=True)
-        return self._last(y)[0], state
+    def begin(self, ids: Sequence[int]) -> tuple[np.ndarray, Stream]:
+        """Read the numbers from a fresh state: (vocabulary,) output after the last, and the stream to go on with."""
+        stream = self.model.stream()
+        return self._last(stream.feed(self._input(np.asarray([ids]))))[0], stream
+
+    def go_on(self, number: int, stream: Stream) -> np.ndarray:
+        """Read one number more: (vocabulary,)."""
+        return np.asarray(self._last(stream.step(self._input(np.array([number]))))[0])
 
     def step(self, ids: Sequence[int], state: State) -> tuple[np.ndarray, State]:
         """Read one number for each row of the state: (rows, vocabulary), and the new state."""
@@ -105,12 +111,12 @@ class Reader:
         if self.logits:
             return float(self.log_probabilities(row)[number])
         check_probabilities(row, self.owner)
-        with np.errstate(divide="ignore"):
-            return float(np.log(np.float64(row[number])))
+        p = float(row[number])
+        return math.log(p) if p else -math.inf
 
     def _input(self, ids: np.ndarray) -> np.ndarray:
         if self.features is None:
-            return ids.astype(np.int64)
+            return ids.astype(np.int64, copy=False)
         oov = self.tokenizer.oov_token
         outside = None if oov is None else self.tokenizer.word_index.get(oov)
         return one_hot(ids, self.features, outside, self.owner)
