@@ -230,6 +230,15 @@ def test_rows_without_a_step_where_something_needs_one():
             Model.sequential([table, layer]).predict(ids)
 
 
+def test_lengths_at_odds_with_a_mask():
+    with pytest.raises(InputError, match="Embedding 'embedding': 'lengths' must be of steps that are not masked, got a "
+                                         "masked one in row 1, step 0; give mask= instead"):
+        text_model(mask_zero=True).predict([[1, 2, 0], [0, 3, 4]], lengths=[2, 3])
+    with pytest.raises(InputError, match="Masking 'm': 'lengths' must be of steps that are not masked"):
+        Model.sequential([L.Masking("m"), lstm()], (None, 3)).predict(zeros(1, 2, 3), lengths=[1])
+    assert text_model(mask_zero=True).predict([[1, 2, 0], [3, 4, 0]], lengths=[2, 2]).shape == (2, 12)
+
+
 def two_inputs():
     nodes = [INPUT, Node(L.Input("facts", (2,))), Node(lstm(), ((0, 0),)), Node(L.Concatenate("c"), ((2, 0), (1, 0)))]
     return Model(nodes, [0, 1], [(3, 0)])

@@ -112,6 +112,14 @@ def test_ids_of_zero_mask_their_steps():
     assert not np.array_equal(plain_ids, wanted)
 
 
+def test_a_given_mask_and_that_of_ids_both_count():
+    rng = np.random.default_rng(10)
+    ids, mask = np.array([[0, 4, 2, 1]]), np.array([[True, True, False, True]])
+    layers = [L.Embedding("e", rng.normal(size=(9, M)), mask_zero=True), random_lstm(rng, M, N)]
+    both = Model.sequential(layers).predict(ids, mask=mask)
+    assert np.array_equal(both, Model.sequential(layers).predict(ids[:, [1, 3]]))
+
+
 def test_a_layer_may_be_told_not_to_pass_its_mask_on():
     """As Keras does after 3.15 (the switch that loaders set by the file's version)."""
     rng = np.random.default_rng(8)

@@ -68,8 +68,11 @@ class Embedding(Layer):
         signal = self._one(inputs)
         ids = self.ids(signal.values)
         mask = signal.mask
-        if self.mask_zero and signal.lengths is None:
-            mask = ids != 0 if mask is None else mask & (ids != 0)
+        if self.mask_zero:
+            valid = ids != 0
+            _agree(self, signal, valid)
+            if signal.lengths is None:
+                mask = valid if mask is None else valid & mask
         return (Signal(self.table[ids], mask, signal.lengths),), None
 
 
@@ -87,10 +90,19 @@ class Masking(Layer):
         signal = self._one(inputs)
         x = numbers(signal)
         valid = (x != np.float32(self.value)).any(axis=-1)
+        _agree(self, signal, valid)
         if signal.mask is not None:
             valid &= signal.mask
         return (Signal(x * valid[..., None].astype(np.float32), None if signal.lengths is not None else valid,
                        signal.lengths),), None
+
+
+def _agree(layer: Layer, signal: Signal, valid: np.ndarray) -> None:
+    """Raise where a step is masked before the end that lengths give: the two would be at odds."""
+    counted = signal.valid() if signal.lengths is not None else None
+    if counted is not None and (counted & ~valid).any():
+        raise InputError(message(layer.owner, "lengths", "of steps that are not masked",
+                                 f"a masked one{_at(np.argwhere(counted & ~valid)[0])}", "give mask= instead"))
 
 
 def _at(place: np.ndarray) -> str:

@@ -106,7 +106,7 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
     Keras; and a length of 0 gives a state of zeros, as ONNX Runtime does.
     """
     lengths = signal.lengths
-    mask = None if signal.mask is None or signal.mask.all() else signal.mask
+    mask: np.ndarray | None = None if signal.mask is None or signal.mask.all() else signal.mask
     if not every:
         y, new = cells.last(x, state, lengths=lengths, mask=mask, reverse=reverse, threads=context.threads)
         y = y.copy() if y is new[0] else y
@@ -117,7 +117,7 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
         new = tuple(np.where((lengths > 0)[:, None], s, np.float32(0)) for s in new)
     if mask is not None and zero_masked:
         if not every:
-            y = np.where(mask[:, 0 if reverse else -1, None], y, np.float32(0))
+            y = y * mask[:, [0 if reverse else -1]].astype(np.float32)
     elif mask is not None and context.resumed and state is not None:
         before = state[0]
         if every:
