@@ -124,7 +124,7 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
             rows, times = np.nonzero(np.cumsum(mask, axis=1) == 0)
             y[rows, times] = before[rows]
         else:
-            y = np.where(mask.any(axis=1)[:, None], y, before)
+            y = np.where(mask.sum(axis=1)[:, None] > 0, y, before)
     return y, new
 
 
