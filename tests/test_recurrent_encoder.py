@@ -119,12 +119,30 @@ def test_which_layer_is_taken():
         States(model, pooling="sum")
 
 
-def test_a_model_that_pools_itself_is_taken_as_it_is():
+@pytest.mark.parametrize("pool", [layers.GlobalAverage("pool"), layers.GlobalMax("pool")])
+@pytest.mark.parametrize("head", [False, True])
+def test_a_model_that_pools_itself_goes_through_in_chunks_too(pool, head, monkeypatch):
     rng = np.random.default_rng(0)
-    model = Model.sequential([weights(rng, "LSTM", "lstm", 3, 6, return_sequences=True), layers.GlobalAverage("mean")])
-    rows = series(lengths=(3, 8, 3))
-    got = States(model).vectors(rows)
+    dense = [layers.Dense("head", rng.normal(size=(4, 6)), None, activation="tanh")] if head else []
+    model = Model.sequential([weights(rng, "LSTM", "lstm", 3, 6, return_sequences=True), pool, *dense])
+    rows = series(lengths=(3, 70, 3, 20))
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    states = States(model)
+    assert states.streams
+    assert states.layer == "output"
+    got = states.vectors(rows)
     for row, vector in zip(rows, got, strict=True):
+        np.testing.assert_array_equal(vector, model.predict(row[None])[0])
+
+
+def test_attention_over_time_needs_the_whole():
+    rng = np.random.default_rng(0)
+    model = Model.sequential([weights(rng, "LSTM", "lstm", 3, 6, return_sequences=True),
+                              layers.WeightedAttention("attention", rng.normal(size=6))])
+    rows = series(lengths=(3, 8, 3))
+    states = States(model)
+    assert not states.streams
+    for row, vector in zip(rows, states.vectors(rows), strict=True):
         np.testing.assert_array_equal(vector, model.predict(row[None])[0])
 
 

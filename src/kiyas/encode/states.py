@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from kiyas.errors import InputError, message
-from kiyas.recurrent.layers import Bidirectional, Embedding, Recurrent
+from kiyas.recurrent.graph import Node
+from kiyas.recurrent.layers import Bidirectional, Embedding, GlobalAverage, GlobalMax, Input, Recurrent
 from kiyas.recurrent.model import Model
 
 POOLINGS = ("last", "mean", "max", "attention")
@@ -57,17 +58,22 @@ class States:
             raise InputError(message(owner, "pooling", f"'last' for {self.layer!r}, which gives one vector already",
                                      repr(pooling), "name a recurrent layer with layer="))
         self._together = self._takes_lengths()
+        self._halves = _halves(self._model) if pooling == "last" else None
 
     @property
     def streams(self) -> bool:
         """Whether long sequences go through in chunks; else each is in memory as a whole."""
-        return self._model.whole is None
+        return self._model.whole is None or (self._halves is not None and self._halves[0].streams)
 
     def vectors(self, rows: Sequence[np.ndarray], padded: np.ndarray | None = None) -> np.ndarray:
         """The vector of each sequence of ids (time,) or features (time, features): (rows, dims) float32.
 
         ``padded`` (rows,): how many steps at the beginning of each are padding, which is read but not pooled.
         """
+        if self._halves is not None and padded is None:  # padding counts, if the model's own pooling counts it
+            before, after = self._halves
+            pooled = before.vectors(rows)
+            return pooled if after is None else np.asarray(after.predict(pooled))
         out = np.empty((len(rows), self.dims), np.float32)
         skip = np.zeros(len(rows), np.int64) if padded is None else padded
         for numbers in self._groups(rows):
@@ -87,7 +93,7 @@ class States:
 
     def _takes_lengths(self) -> bool:
         """Whether rows of unlike length may share a batch: some layers know of no end but the array's."""
-        if self.streams:
+        if self._model.whole is None:
             return True
         x = np.ones((2, 2), np.int64) if self.features is None else np.ones((2, 2, self.features), np.float32)
         try:
@@ -146,7 +152,7 @@ class States:
     def _chunks(self, rows: list[np.ndarray], lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """(number of the first step, outputs of a chunk of all rows). What is behind a row's end means nothing."""
         longest = int(lengths.max())
-        if not self.streams:
+        if self._model.whole is not None:
             ends = None if (lengths == longest).all() else lengths
             yield 0, self._model.predict(self._block(rows, 0, longest), lengths=ends)
             return
@@ -195,13 +201,38 @@ def _up_to(model: Model, name: str, pooling: str, owner: str) -> Model:
         layer = replace(layer, return_sequences=pooling != "last", return_state=False)
     needed = _needed(model, number)
     place = {old: new for new, old in enumerate(needed)}
-    nodes = [type(node)(layer if i == number else node.layer, tuple((place[a], k) for a, k in node.inputs))
+    nodes = [Node(layer if i == number else node.layer, tuple((place[a], k) for a, k in node.inputs))
              for i, node in ((i, model.nodes[i]) for i in needed)]
     cut = Model(nodes, [place[i] for i in model.inputs if i in place], [(place[number], 0)])
     if len(cut.output_shapes()[0]) not in (2, 3):
         raise InputError(message(owner, "layer", "one that gives a vector, or one a step", f"{name!r}, which gives "
                                  f"{cut.output_shapes()[0]}"))
     return cut
+
+
+def _halves(model: Model) -> tuple[States, Model | None] | None:
+    """A model that pools over time itself, as what comes before, with the pooling, and what comes after.
+
+    So its long sequences go through in chunks too; the numbers are the same to the bit.
+    """
+    at = next((i for i, node in enumerate(model.nodes) if node.layer.time == "whole"), None)
+    layer = None if at is None else model.nodes[at].layer
+    if at is None or not isinstance(layer, GlobalAverage | GlobalMax) or layer.keepdims:
+        return None
+    rest = model.nodes[at + 1:]
+    if any(before < at for node in rest for before, _ in node.inputs) or any(n.layer.time == "whole" for n in rest):
+        return None
+    front = _needed(model, model.nodes[at].inputs[0][0])
+    place = {old: new for new, old in enumerate(front)}
+    source, output = model.nodes[at].inputs[0]
+    nodes = [Node(n.layer, tuple((place[a], k) for a, k in n.inputs)) for n in (model.nodes[i] for i in front)]
+    before = Model(nodes, [place[i] for i in model.inputs if i in place], [(place[source], output)])
+    states = States(before, OUTPUT, "mean" if isinstance(layer, GlobalAverage) else "max")
+    if not rest:
+        return states, None
+    start = Input("pooled", (states.dims,))
+    nodes = [Node(n.layer, tuple((a - at, k) for a, k in n.inputs)) for n in rest]
+    return states, Model([Node(start), *nodes], [0], [(i - at, k) for i, k in model.outputs])
 
 
 def _needed(model: Model, number: int) -> list[int]:
