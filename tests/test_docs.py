@@ -116,7 +116,12 @@ NEED_MORE = {("docs/texts.md", "SentenceTransformers("): "downloads a model"}
 CODE = [path for path in PAGES if path.parent in (ROOT, DOCS) and blocks(text_of(path), "python")]
 
 
-@pytest.mark.parametrize("path", CODE, ids=name_of)
+# Pages whose code trains (make test-torch).
+NEED_TORCH = ("docs/training.md",)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, marks=pytest.mark.torch) if name_of(path) in NEED_TORCH else path
+                                  for path in CODE], ids=name_of)
 def test_python_of_a_page_runs(path, tmp_path, monkeypatch):
     if "wordllama" in text_of(path) and path.parent == DOCS:
         pytest.importorskip("wordllama")

@@ -9,7 +9,12 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+# Examples that train; the rest must run without PyTorch.
+NEED_TORCH = ("character_model",)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, marks=pytest.mark.torch) if path.stem in NEED_TORCH else path
+                                  for path in EXAMPLES], ids=lambda p: p.stem)
 def test_example_runs(path, tmp_path):
     if path.stem == "texts":
         pytest.importorskip("wordllama")
@@ -21,4 +26,5 @@ def test_example_runs(path, tmp_path):
 
 
 def test_there_are_examples():
-    assert {"quickstart", "trimmed_exponential", "own_measure", "texts", "memory_mapped"} <= {p.stem for p in EXAMPLES}
+    wanted = {"quickstart", "trimmed_exponential", "own_measure", "texts", "memory_mapped", *NEED_TORCH}
+    assert wanted <= {p.stem for p in EXAMPLES}

@@ -127,3 +127,24 @@ def test_the_glossary_has_every_term_of_the_lesson():
     for turkish in ("kapı", "unutma kapısı", "hücre durumu", "gizli çıkış", "ağırlıklar"):
         assert turkish in [term[0] for term in terms]
         assert f"| {turkish} |" in glossary
+
+
+def written(number):
+    return f"{int(number):,}".replace(",", " ")
+
+
+@pytest.mark.parametrize("language", PAGES)
+def test_the_pages_quote_what_was_measured_of_overfitting(language):
+    with (DOCS / "overfitting.csv").open(encoding="utf-8", newline="") as file:
+        measured = [[r["hidden"], f"{float(r['dropout']):g}", written(r["parameters"]),
+                     f"{r['best validation']} ({r['best epoch']})", r["last training"], r["last validation"]]
+                    for r in csv.DictReader(file)]
+    assert rows(PAGES[language], "Overfitting|Aşırı") == measured
+
+
+def test_the_page_on_training_quotes_what_was_measured_of_engines():
+    with (DOCS / "engines.csv").open(encoding="utf-8", newline="") as file:
+        measured = [[f"{r['steps']}, {r['batch']}", r["n = m"], *(f"{float(r[k]):.0f}" if float(r[k]) >= 100 else
+                                                                f"{float(r[k]):.3g}" for k in list(r)[3:])]
+                    for r in csv.DictReader(file)]
+    assert rows(DOCS / "training.md", "When a GPU") == measured

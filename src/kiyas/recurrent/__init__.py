@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kiyas.recurrent import keras, layers
     from kiyas.recurrent.activations import Activation
     from kiyas.recurrent.cell import GRUCell, GRUGates, LayerNorm, LSTMCell, LSTMGates, RNNCell
+    from kiyas.recurrent.export import export_onnx, to_torch
     from kiyas.recurrent.generation import Generated, Sampling, Token, beam_search, generate, generate_tokens
     from kiyas.recurrent.graph import Node
     from kiyas.recurrent.loading import load
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
     from kiyas.recurrent.stream import Stateful, Stream
     from kiyas.recurrent.tokenizer import Tokenizer
     from kiyas.recurrent.tokenizer_files import tokenizer_from_json
+    from kiyas.recurrent.training import (
+        Epoch,
+        LanguageModel,
+        Schedule,
+        SentenceEncoder,
+        Trained,
+        train_language_model,
+        train_sentence_encoder,
+    )
 
 # Imported when first used: a program that runs a model does not wait for what trains, reads or writes one.
 _HOMES = {
     "activations": ("Activation",),
     "cell": ("GRUCell", "GRUGates", "LSTMCell", "LSTMGates", "LayerNorm", "RNNCell"),
+    "export": ("export_onnx", "to_torch"),
     "generation": ("Generated", "Sampling", "Token", "beam_search", "generate", "generate_tokens"),
     "graph": ("Node",),
     "loading": ("load",),
@@ -41,15 +52,18 @@ _HOMES = {
     "stream": ("Stateful", "Stream"),
     "tokenizer": ("Tokenizer",),
     "tokenizer_files": ("tokenizer_from_json",),
+    "training": ("Epoch", "LanguageModel", "Schedule", "SentenceEncoder", "Trained", "train_language_model",
+                 "train_sentence_encoder"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("keras", "layers")
 
 __all__ = [
-    "Activation", "GRUCell", "GRUGates", "Generated", "LSTMCell", "LSTMGates", "LayerNorm", "Model", "Node",
-    "PrecisionError", "RNNCell", "Sampling", "State", "Stateful", "Stream", "Token", "Tokenizer", "beam_search",
-    "generate", "generate_tokens", "keras", "layers", "load", "pad_sequences", "register_layer",
-    "tokenizer_from_json",
+    "Activation", "Epoch", "GRUCell", "GRUGates", "Generated", "LSTMCell", "LSTMGates", "LanguageModel", "LayerNorm",
+    "Model", "Node", "PrecisionError", "RNNCell", "Sampling", "Schedule", "SentenceEncoder", "State", "Stateful",
+    "Stream", "Token", "Tokenizer", "Trained", "beam_search", "export_onnx", "generate", "generate_tokens", "keras",
+    "layers", "load", "pad_sequences", "register_layer", "to_torch", "tokenizer_from_json", "train_language_model",
+    "train_sentence_encoder",
 ]
 
 
