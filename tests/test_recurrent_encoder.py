@@ -110,6 +110,7 @@ def test_which_layer_is_taken():
         states = States(Model.sequential([table, lstm, *last]))
         assert (states.layer, states.dims) == (wanted, dims)
     model = Model.sequential([table, lstm, head(3)])
+    assert (States(model, pooling="mean").layer, States(model, pooling="mean").dims) == ("lstm", 6)
     assert States(model, "embedding", "mean").dims == 4
     with pytest.raises(InputError, match="'layer' must be 'output' or one of embedding, lstm, head, got 'two'"):
         States(model, "two")

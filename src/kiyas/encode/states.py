@@ -29,7 +29,7 @@ class States:
 
     Parameters: ``model``, of one input; ``layer``, the name of the layer whose outputs are pooled, or "output" for the
     model's own output as the vector; None for that where it is a vector of its own (no probabilities of classes, no
-    scores of the vocabulary), and else the last recurrent layer; ``pooling``, "last" (the state after the last step;
+    scores of the vocabulary) and no other pooling is asked for, and else the last recurrent layer; ``pooling``, "last" (the state after the last step;
     for two directions, after the last step of each), "mean", "max", "attention" (a mean weighted by the softmax of each
     state's product with the last one over √n).
 
@@ -41,7 +41,7 @@ class States:
             raise InputError(message(owner, "pooling", " or ".join(map(repr, POOLINGS)), repr(pooling)))
         if len(model.inputs) != 1:
             raise InputError(message(owner, "model", "one of one input", f"{len(model.inputs)}"))
-        self.layer = _default_layer(model) if layer is None else layer
+        self.layer = _default_layer(model, pooling) if layer is None else layer
         self.pooling = pooling
         shape = model.input_shapes[0]
         self.features = None if len(shape) == 2 else shape[-1]
@@ -176,9 +176,9 @@ def _valid(y: np.ndarray, start: int, lengths: np.ndarray, skip: np.ndarray) -> 
     return np.asarray((steps >= skip[:, None]) & (steps < lengths[:, None]))
 
 
-def _default_layer(model: Model) -> str:
+def _default_layer(model: Model, pooling: str) -> str:
     shape = model.output_shapes()[0]
-    if len(shape) == 2 and shape[-1] is not None:
+    if pooling == "last" and len(shape) == 2 and shape[-1] is not None:
         from kiyas.recurrent.generation.reader import last_activation
 
         tables = {node.layer.table.shape[0] for node in model.nodes if isinstance(node.layer, Embedding)}
