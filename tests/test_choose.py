@@ -124,6 +124,13 @@ def test_known_items_choose_without_judgements():
     assert not np.allclose(there.measure.center, done.measure.center)
 
 
+def test_known_items_do_not_choose_what_one_to_one_matching_flatters():
+    documents, queries, _ = planted(n=60, queries=60)
+    done = choose_known(Pairs(queries, documents, np.arange(60)))
+    assert set(done.left_out) == {"csls", "local_scaling"} and "one to one" in done.left_out["csls"]
+    assert not {"csls", "local_scaling"} & set(done.means)
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
