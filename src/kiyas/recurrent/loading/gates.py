@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiyas.errors import FileError
+from kiyas.errors import FileError, InputError, message
 
 Arrays = Sequence[np.ndarray]
 
@@ -154,8 +154,17 @@ def onnx_rnn(w: np.ndarray, r: np.ndarray, b: np.ndarray | None) -> Gates:
 # --- TensorFlow 1 ----------------------------------------------------------------------------------------------------
 
 def tensorflow1_lstm(kernel: np.ndarray, bias: np.ndarray, forget_bias: float = 1.0) -> Gates:
-    """TensorFlow 1, BasicLSTMCell: one kernel for [x, h], gates i j f o; forget_bias was added when it ran."""
-    units = bias.shape[0] // 4
+    """TensorFlow 1, BasicLSTMCell: one kernel for [x, h], gates i j f o; forget_bias was added when it ran.
+
+    Parameters: ``kernel`` (inputs + units, 4·units), ``bias`` (4·units,), ``forget_bias`` as the cell was made with.
+    Raises `InputError` for other shapes.
+    """
+    kernel, bias = np.asarray(kernel), np.asarray(bias)
+    units = bias.shape[0] // 4 if bias.ndim == 1 else 0
+    if not units or kernel.ndim != 2 or kernel.shape[1] != 4 * units or kernel.shape[0] <= units \
+            or bias.shape != (4 * units,):
+        raise InputError(message("tensorflow1_lstm", "kernel", "of shape (inputs + units, 4·units), with a bias of "
+                                 "(4·units,)", f"{kernel.shape} and {bias.shape}"))
     order = (0, 2, 1, 3)
     rows = reordered(kernel.T, order)
     b = reordered(bias.astype(np.float64), order)

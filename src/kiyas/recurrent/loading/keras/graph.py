@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kiyas.errors import FileError
+from kiyas.recurrent.loading.keras import masks
 
 MODELS = ("Sequential", "Functional", "Model")
 _WRAPPERS = ("Bidirectional", "TimeDistributed")
 # Models within models; deeper than any that anyone trained, and no deeper than Python can go.
 _DEEPEST = 30
-# Keras 3 writes out how it computes a mask; what these give goes to `mask` arguments only.
-_MASK_OPERATIONS = frozenset({"NotEqual", "Any", "LogicalAnd", "LogicalOr", "ExpandDims", "BroadcastTo"})
 
 
 @dataclass(eq=False)
@@ -162,13 +161,15 @@ class _Functional:
             raise FileError(f"{where}: its configuration is altered: a functional model has no list of layers")
         self._nodes: dict[str, list[Any]] = {}
         self._specs: dict[str, Spec] = {}
+        self._masks: dict[str, list[Any]] = {}
         for entry in entries:
             kind, inner = _class_and_config(entry, where)
             name = entry.get("name", inner.get("name") if isinstance(inner, Mapping) else None)
             nodes = entry.get("inbound_nodes")
             if not isinstance(name, str) or not isinstance(nodes, list) or name in self._specs:
                 raise FileError(f"{where}: its configuration is altered at layer {name!r:.60}")
-            if kind in _MASK_OPERATIONS:
+            if kind in masks.OPERATIONS:
+                self._masks[name] = nodes
                 continue
             spec = spec_of(entry, where, depth)
             spec.name = name
@@ -178,7 +179,25 @@ class _Functional:
         self._made: dict[tuple[str, int], int] = {}
         inputs = [self._tensor(t) for t in self._ends(config, "input_layers")]
         outputs = [self._tensor(t) for t in self._ends(config, "output_layers")]
+        self._check_masks()
         self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs)
+
+    def _check_masks(self) -> None:
+        """Raise for a mask that a layer is given by hand."""
+        begin = {name: 0.0 if spec.class_name == "Embedding" else spec.config.get("mask_value", 0.0)
+                 for name, spec in self._specs.items()
+                 if spec.class_name == "Masking" or (spec.class_name == "Embedding" and spec.config.get("mask_zero"))}
+        for name, number in list(self._made):
+            spec = self._specs[name]
+            node = None if spec.class_name == "InputLayer" else self._nodes[name][number - self._offsets[name]]
+            mask = node["kwargs"].get("mask") if isinstance(node, Mapping) and isinstance(node.get("kwargs"), Mapping) \
+                else None
+            for one in mask if isinstance(mask, list) else [mask]:
+                if one is not None and not masks.is_implied(
+                        one, self._arguments(spec, number), self._masks, begin,
+                        lambda layer, call: self._arguments(self._specs[layer], call) if layer in self._specs else []):
+                    raise FileError(f"{self._where}: {spec.class_name} '{name}' is given a mask of its own, which is "
+                                    "not supported; only masks of Masking and Embedding layers before it are")
 
     def _ends(self, config: Mapping[str, Any], key: str) -> list[list[Any]]:
         found = config.get(key)
@@ -274,9 +293,8 @@ def _collect(value: object, found: list[list[Any]], spec: Spec | None, where: st
             _collect(item, found, spec, where, depth + 1)
     elif _is_reference(value):
         found.append(list(value)[:3])  # type: ignore[call-overload]
-    elif isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__" \
-            and isinstance(value.get("config"), Mapping) and _is_reference(value["config"].get("keras_history")):
-        found.append(list(value["config"]["keras_history"]))
+    elif (history := masks.history_of(value)) is not None:
+        found.append(history)
     elif value is not None and spec is not None:
         raise FileError(f"{where}: {spec.class_name} '{spec.name}' gets {value!r:.60}, which is no tensor")
 
@@ -287,7 +305,10 @@ def _keywords(value: object, found: list[list[Any]], spec: Spec | None, where: s
     for key, argument in value.items():
         if key == "initial_state":
             _collect(argument, found, spec, where)
-        # A mask is computed again from what it came from; whether to train is decided.
-        elif argument not in (None, False) and key not in ("mask", "training") and spec is not None:
+        # Masks as Keras 3 writes them are checked for a whole graph, see `_check_masks`.
+        elif key == "mask" and all(a is None or masks.history_of(a)
+                                   for a in (argument if isinstance(argument, list) else [argument])):
+            continue
+        elif argument not in (None, False) and key != "training" and spec is not None:
             raise FileError(f"{where}: {spec.class_name} '{spec.name}' is called with {key}={argument!r:.60}, "
                             "which is not supported")

@@ -68,16 +68,17 @@ def leaves(spec: Spec, version: Version, where: str, frozen: bool = False) -> It
         yield leaf(spec, version, where, frozen)
 
 
-def check_known(leaf_: Leaf, where: str) -> None:
+def _check_all_known(specs: list[Spec], version: Version, where: str) -> None:
     """Raise for a class that is neither known nor registered."""
-    spec = leaf_.spec
-    if leaf_.known or registered(spec.class_name) is not None:
-        return
-    if spec.class_name == "Lambda":
-        raise FileError(f"{where}: layer '{spec.name}' is a Lambda, code in the file; nothing of a file is ever run. "
-                        "Save the model without it")
-    raise FileError(f"{where}: layer '{spec.name}' is of class {spec.class_name}, which is not known; register_layer"
-                    f"('{spec.class_name}', …) can teach it")
+    for part in (part for spec in specs for part in leaves(spec, version, where)):
+        kind, name = part.spec.class_name, part.spec.name
+        if part.known or registered(kind) is not None:
+            continue
+        if kind == "Lambda":
+            raise FileError(f"{where}: layer '{name}' is a Lambda, code in the file; nothing of a file is ever run. "
+                            "Save the model without it")
+        raise FileError(f"{where}: layer '{name}' is of class {kind}, which is not known; register_layer('{kind}', …) "
+                        "can teach it")
 
 
 class ByLayer:
@@ -95,6 +96,7 @@ class ByLayer:
     def assign(self, graph: Graph, wanted: list[Spec]) -> dict[Spec, Named]:
         """The arrays of each leaf under the wanted layers of the graph."""
         where = self._file.where
+        _check_all_known(wanted, self._version, where)
         with_weights = [spec for spec in graph.specs if self._has_weights(spec)]
         stored = [name for name in self._groups if self._arrays[name]]
         names = {spec.name for spec in with_weights}
@@ -127,8 +129,6 @@ class ByLayer:
         """A group has all trainable arrays of the leaves within, then all others; a frozen leaf has only others."""
         where = self._file.where
         parts = list(leaves(spec, self._version, where))
-        for part in parts:
-            check_known(part, where)
         unknown = [part for part in parts if not part.known]
         if unknown:
             if len(parts) > 1:
@@ -155,6 +155,7 @@ class ByClass:
 
     def assign(self, graph: Graph, wanted: list[Spec]) -> dict[Spec, Named]:
         """The arrays of each leaf under the wanted layers of the graph."""
+        _check_all_known(wanted, self._version, self._file.where)
         return self._model((), graph, wanted)
 
     def _model(self, path: Path, graph: Graph, wanted: list[Spec]) -> dict[Spec, Named]:
@@ -185,7 +186,6 @@ class ByClass:
                     found |= self._layer((*(container or ()), name), spec)
         for spec in wanted:
             for part in leaves(spec, self._version, where):
-                check_known(part, where)
                 found.setdefault(part.spec, {})
         return found
 

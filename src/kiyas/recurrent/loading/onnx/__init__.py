@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kiyas.errors import FileError, InputError, message, missing_extra
+from kiyas.errors import FileError, InputError, KiyasError, message, missing_extra
 from kiyas.recurrent.loading.onnx.call import MismatchError
 from kiyas.recurrent.loading.onnx.graph import Reader, single_node
 from kiyas.recurrent.model import Model
@@ -31,14 +31,25 @@ def load(path: Path, prefix: str | None = None, inputs: Mapping[str, Any] | None
     _check_names(model, "shapes", shapes or {}, path)
     fixed = {name: np.asarray(value) for name, value in (inputs or {}).items()}
     source = {"format": "onnx", "producer": model.producer_name, "opset": int(opset), "path": path.name}
-    if prefix is not None:
-        return single_node(model.graph, str(path), prefix, fixed, dict(shapes or {}), int(opset), source)
     try:
-        return Reader(model.graph, str(path), 0, fixed, dict(shapes or {}), int(opset)).model(source)
+        return _read(model.graph, path, prefix, fixed, dict(shapes or {}), int(opset), source)
+    except (KiyasError, MemoryError):
+        raise
+    # Each operation trusts that its attributes are those of ONNX; in an altered file they may be anything.
+    except Exception as error:  # noqa: BLE001
+        raise FileError(f"{path}: is altered, its graph cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _read(graph: Any, path: Path, prefix: str | None, fixed: dict[str, np.ndarray], shapes: dict[str, Any], opset: int,
+          source: dict[str, Any]) -> Model:
+    if prefix is not None:
+        return single_node(graph, str(path), prefix, fixed, shapes, opset, source)
+    try:
+        return Reader(graph, str(path), 0, fixed, shapes, opset).model(source)
     except MismatchError as error:
         first = FileError(f"{path}: {error}")
     try:  # as in PyTorch and ONNX themselves: time before batch
-        return Reader(model.graph, str(path), 1, fixed, dict(shapes or {}), int(opset)).model(source)
+        return Reader(graph, str(path), 1, fixed, shapes, opset).model(source)
     except MismatchError:
         raise first from None
     except FileError as error:

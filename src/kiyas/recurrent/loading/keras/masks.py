@@ -1,0 +1,72 @@
+"""Masks that Keras 3 writes out: operations that compute them, and arguments that hand them over.
+
+A layer here gets the mask of what goes into it. So an argument is passed over where it is that very mask, computed from
+what a Masking or Embedding layer on the way gets; any other mask is a person's own, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+# What Keras computes a mask with; their results go to `mask` arguments only.
+OPERATIONS = frozenset({"NotEqual", "Any", "LogicalAnd", "LogicalOr", "ExpandDims", "BroadcastTo"})
+
+Reference = tuple[str, int, int]
+# The calls of a layer: its references by number of call.
+Inputs = Callable[[str, int], list[list[Any]]]
+
+
+def is_implied(mask: Any, inputs: list[list[Any]], operations: Mapping[str, list[Any]],
+               masking: Mapping[str, float], arguments: Inputs) -> bool:
+    """Whether a mask argument is the mask that ``inputs`` have anyway.
+
+    ``operations``: the calls of the mask operations; ``masking``: layers that begin a mask, and the value of theirs.
+    """
+    roots = list(_roots(mask, operations, 0))
+    begun = {(tuple(source), value) for source, value in _begun(inputs, masking, arguments)}
+    return bool(roots) and all(root in begun for root in roots)
+
+
+def _roots(mask: Any, operations: Mapping[str, list[Any]], depth: int) -> Iterator[tuple[Any, Any]]:
+    """What is compared with what: ((layer, call, output), value) of each NotEqual under a mask."""
+    history = history_of(mask)
+    if history is None or history[0] not in operations or depth > 20:
+        yield None, None
+        return
+    calls = operations[history[0]]
+    call = calls[history[1]] if history[1] < len(calls) else None
+    arguments = call.get("args", []) if isinstance(call, Mapping) else []
+    tensors = [a for a in arguments if history_of(a) is not None]
+    if len(tensors) == 1 and len(arguments) > 1 and isinstance(arguments[1], (int, float)):
+        yield tuple(history_of(tensors[0]) or ()), float(arguments[1])
+        return
+    for tensor in tensors or [None]:
+        yield from _roots(tensor, operations, depth + 1)
+
+
+def _begun(inputs: list[list[Any]], masking: Mapping[str, float], arguments: Inputs
+           ) -> Iterator[tuple[list[Any], float]]:
+    """What the layers that begin a mask get, among those that the inputs come from."""
+    seen: set[tuple[str, int]] = set()
+    waiting = [(t[0], t[1]) for t in inputs]
+    while waiting:
+        name, call = waiting.pop()
+        if (name, call) in seen:
+            continue
+        seen.add((name, call))
+        before = arguments(name, call)
+        if name in masking and before:
+            yield before[0], masking[name]
+        waiting += [(t[0], t[1]) for t in before]
+
+
+def history_of(value: Any) -> list[Any] | None:
+    """The ``[layer, call, output]`` of a tensor as Keras 3 writes it; None for anything else."""
+    if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__" \
+            and isinstance(value.get("config"), Mapping):
+        found = value["config"].get("keras_history")
+        if isinstance(found, (list, tuple)) and len(found) == 3 and isinstance(found[0], str) \
+                and all(type(v) is int and v >= 0 for v in found[1:]):
+            return list(found)
+    return None

@@ -1,0 +1,126 @@
+"""Makes keras/: small models of the real Keras, in every format of its version, with their outputs.
+
+Run once with Keras 2.15 (TensorFlow 2.15) and once with Keras 3.15 (any backend): python make_keras.py
+"""
+
+import os
+import zipfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import keras
+import numpy as np
+from keras import Input, Model, Sequential, layers
+
+HERE = Path(__file__).parent / "keras"
+TWO = keras.__version__.startswith("2")
+TAG = "k2" if TWO else "k3"
+
+
+def pair():
+    """Two texts through one shared model of masked LSTMs (nested, used twice), which holds a frozen layer."""
+    tower = Sequential([
+        layers.Embedding(9, 4, mask_zero=True),
+        layers.LSTM(3, return_sequences=True, recurrent_activation="hard_sigmoid"),
+        layers.BatchNormalization(trainable=False),
+        layers.Bidirectional(layers.GRU(2, return_sequences=True), merge_mode="mul"),
+        layers.BatchNormalization(scale=False),
+        layers.LSTM(3, return_sequences=True, use_bias=False, activation="softsign"),
+        layers.LSTM(3, return_sequences=True),  # as large as the one before: order alone tells them apart
+        layers.SimpleRNN(4, activation="relu"),
+    ], name="tower")
+    one, other = Input((None,), dtype="int32", name="one"), Input((None,), dtype="int32", name="other")
+    a, b = tower(one), tower(other)
+    difference = layers.Subtract()([a, b])
+    score = layers.Dense(1, activation="sigmoid", name="score")(layers.Dot(1)([difference, difference]))
+    return Model([one, other], [score, layers.Average()([a, b])], name="pair")
+
+
+def many():
+    """A translator with its states handed over, and one of each other layer."""
+    source, target = Input((6, 4), name="source"), Input((5, 4), name="target")
+    steps, h, c = layers.LSTM(3, return_sequences=True, return_state=True, name="encoder")(source)
+    out = layers.LSTM(3, return_sequences=True, name="decoder")(target, initial_state=[h, c])
+    seen = layers.Attention(use_scale=True)([out, steps])
+    added = layers.AdditiveAttention()([out, steps])
+    wide = layers.Concatenate()([out, seen, added])
+    head = layers.TimeDistributed(layers.Dense(4, activation="gelu"))(layers.LayerNormalization()(wide))
+
+    both = layers.Bidirectional(layers.LSTM(2, return_state=True, activation="elu"), merge_mode="ave")(source)
+    causal = layers.Conv1D(6, 2, padding="causal", dilation_rate=2, groups=2, activation="swish")(source)
+    pooled = layers.MaxPooling1D(3, strides=2, padding="same")(layers.AveragePooling1D(2)(causal))
+    turned = layers.Permute((2, 1))(layers.Reshape((3, 8))(source))
+    shaped = layers.ZeroPadding1D(1)(layers.Cropping1D((1, 0))(layers.UpSampling1D(2)(turned)))
+    flat = layers.Flatten()(layers.LeakyReLU()(shaped))
+    again = layers.GRU(2, reset_after=False, go_backwards=True)(layers.RepeatVector(3)(flat))
+    spread = layers.Maximum()([layers.GlobalMaxPooling1D()(causal), layers.GlobalAveragePooling1D()(causal)])
+    kinds = layers.Add()([layers.Softmax()(spread), layers.PReLU()(spread), layers.ELU(alpha=0.5)(spread),
+                          layers.ReLU(max_value=0.4, negative_slope=0.1)(layers.Multiply()([spread, spread]))])
+    dropped = layers.GaussianNoise(0.1)(layers.SpatialDropout1D(0.5)(pooled))
+    tail = layers.Activation("softmax")(layers.Dropout(0.5)(kinds))
+    return Model([source, target], [head, *both, dropped, again, tail], name="many")
+
+
+def randomise(model, seed):
+    """Weights that are not the zeros and ones of a new model."""
+    rng = np.random.default_rng(seed)
+
+    def new(w):
+        name = getattr(w, "path", w.name)
+        x = rng.standard_normal(w.shape) * 0.4
+        return (np.abs(x) + 0.2 if "variance" in name else x).astype(np.float32)
+    model.set_weights([new(w) for w in model.weights])
+
+
+def save(model, name, feeds):
+    """All formats, and the outputs."""
+    outputs = [np.asarray(keras.ops.convert_to_numpy(y)) if not TWO else y.numpy() for y in model(feeds)]
+    np.savez(HERE / f"{name}_{TAG}.npz", **{f"x{k}": x for k, x in enumerate(feeds)},
+             **{f"y{k}": y for k, y in enumerate(outputs)})
+    model.save(HERE / f"{name}_{TAG}.h5")
+    model.save(HERE / f"{name}_{TAG}.keras")
+    squeeze(HERE / f"{name}_{TAG}.keras")
+
+
+def squeeze(path):
+    """The same entries, compressed: Keras stores them as they are."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+
+def main():
+    """Write everything of this version."""
+    HERE.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    model = pair()
+    randomise(model, 1)
+    save(model, "pair", [np.array([[1, 2, 3, 0], [0, 0, 5, 8]], np.int32),
+                         np.array([[4, 0, 6, 7], [1, 1, 0, 0]], np.int32)])
+    model.save_weights(HERE / f"pair_{TAG}.weights.h5")
+    if TWO:
+        model.save_weights(HERE / f"pair_{TAG}_legacy.h5")
+    model = many()
+    randomise(model, 2)
+    save(model, "many", [rng.standard_normal((2, 6, 4)).astype(np.float32),
+                         rng.standard_normal((2, 5, 4)).astype(np.float32)])
+    if TWO:
+        import tensorflow as tf
+
+        old = tf.compat.v1.keras.layers
+        model = Sequential([Input((5, 3)), old.CuDNNLSTM(4, return_sequences=True), old.CuDNNGRU(2)])
+        plain = Sequential([Input((5, 3)), layers.LSTM(4, return_sequences=True), layers.GRU(2)])
+        randomise(model, 3)
+        model.save(HERE / "cudnn_k2.h5")
+        plain.load_weights(HERE / "cudnn_k2.h5")
+        x = rng.standard_normal((2, 5, 3)).astype(np.float32)
+        np.savez(HERE / "cudnn_k2.npz", x0=x, y0=plain(x).numpy())
+        Sequential([Input((3,)), layers.Lambda(lambda v: v * 2)]).save(HERE / "lambda_k2.h5")
+
+
+if __name__ == "__main__":
+    main()
