@@ -10,7 +10,6 @@ import pytest
 
 from kiyas.encode.base import CallableEncoder
 from kiyas.errors import FileError, InputError
-from kiyas.metrics import Interval
 
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
@@ -70,10 +69,12 @@ def report(library):
 
 def test_the_report_is_what_searching_gives(report):
     assert report.queries == 60
-    cosine = report.results[0]
-    assert (cosine.measure, cosine.verdict, cosine.difference) == ("cosine", "baseline", None)
-    for r in report.results:
-        assert 0 <= r.metrics["recall@1"].mean <= r.metrics["MRR@10"].mean <= r.metrics["recall@10"].mean <= 1
+    cosine = report.evaluation.baseline
+    assert (cosine.name, cosine.verdict, cosine.comparison) == ("cosine", "baseline", None)
+    for r in report.evaluation.results:
+        first, mrr, ten = (r.means[known.METRICS[name]].mean for name in ("recall@1", "MRR@10", "recall@10"))
+        assert 0 <= first <= mrr <= ten <= 1
+    assert report.evaluation.main == "mrr@10" and report.conclusion == report.evaluation.conclusion()
     for e in report.explained.values():
         assert e.contributions.sum() + e.rest == pytest.approx(e.total)
 
@@ -90,31 +91,11 @@ def test_the_page_loads_nothing_and_escapes(report):
     html = page(report)
     assert not re.search(r"(src|href)\s*=|@import|url\(|https?:|<script|<link|<iframe", html, re.I)
     assert "<b> &" not in html
-    assert html.count("<svg") == len(demonstration.QUESTIONS) + 1 + len(report.results)
+    assert html.count("<svg") == len(demonstration.QUESTIONS) + 1 + len(report.evaluation.results)
     assert "prefers-color-scheme:dark" in html
     assert "$" not in re.sub(r"<style>.*?</style>", "", html, flags=re.S)
     for svg in re.findall(r"<svg.*?</svg>", html, re.S):
         ET.fromstring(svg)
-
-
-def _result(measure, low, high):
-    mean = (low + high) / 2
-    difference = None if measure == "cosine" else Interval(mean, low, high)
-    metrics = {"MRR@10": Interval(0.5 + mean, 0.4, 0.6)}
-    return known.Result(measure, "", metrics, difference, known._verdict(difference), 0)
-
-
-def test_cosine_is_fine_where_intervals_hold_zero():
-    results = [_result("cosine", 0, 0), _result("ndd", -0.1, 0.1), _result("dot", -0.2, -0.1)]
-    assert known.conclusion(results, 1000).startswith("Cosine is fine here: on 1,000 queries")
-    assert "(ndd: no difference seen)" in known.conclusion(results, 1000)
-    assert "ndd, euclidean" not in known.conclusion([*results, _result("euclidean", 0.1, 0.2)], 1000)
-    assert "euclidean is better than cosine" in known.conclusion([*results, _result("euclidean", 0.1, 0.2)], 1000)
-
-
-def test_parameters_come_from_the_documents_alone():
-    documents = np.full((10, 4), 1.25, np.float32)
-    assert "ndd(query_norm=2.5)" in [c.measure for c in known.contenders(documents)]
 
 
 def test_bump_chart_marks_what_moved():
@@ -144,8 +125,9 @@ def test_command_json(small, tmp_path, capsys):
     assert main(["demo", "--limit", "40", "--json", "--html", str(tmp_path / "d.html")]) == 0
     got = json.loads(capsys.readouterr().out)
     assert got["docstrings"] == 40
-    assert got["results"][0]["measure"] == "cosine"
-    assert {"mean", "low", "high"} == got["results"][1]["difference"].keys()
+    results = got["evaluation"]["results"]
+    assert results[0]["measure"] == "cosine"
+    assert {"mean", "low", "high"} == results[1]["comparison"]["difference"].keys()
 
 
 def test_command_errors(small, tmp_path, capsys):

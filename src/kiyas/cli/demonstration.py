@@ -19,8 +19,10 @@ from kiyas.cli import known, show
 from kiyas.cli.docstrings import Docstring, Library, read_library
 from kiyas.cli.pictures import shorter
 from kiyas.cli.search import change
+from kiyas.directory import write_whole
 from kiyas.encode import Encoder, encoder, known_items
 from kiyas.errors import InputError
+from kiyas.evaluate import Evaluation
 from kiyas.evaluate.choosing import FEWEST, Decision, choose_known
 from kiyas.fit import Pairs
 from kiyas.search import Explanation, Index
@@ -60,14 +62,14 @@ class Report:
     explained_name: str
     queries: int
     ambiguous: int
-    results: list[known.Result]
+    evaluation: Evaluation
     decision: Decision | None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def conclusion(self) -> str:
         """What the table says about cosine."""
-        return known.conclusion(self.results, self.queries)
+        return self.evaluation.conclusion()
 
     def text_of(self, name: str) -> str:
         """The docstring of that name."""
@@ -79,14 +81,11 @@ Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 def run(limit: int | None, html: Path, json: bool) -> None:
     """Do it all, print it, write the page."""
-    if html.is_dir():
-        raise InputError(f"--html: {html} is a directory; name a file in it")
-    # Before minutes of work: can the page be written at all?
-    html.parent.mkdir(parents=True, exist_ok=True)
+    show.require_file(html, "--html")
     report = make_report(encoder("wordllama"), limit, show.progress)
     from kiyas.cli.page import page
 
-    html.write_text(page(report), encoding="utf-8")
+    write_whole(html, page(report))
     if json:
         show.print_json(as_dict(report, html))
     else:
@@ -125,7 +124,7 @@ def make_report(chosen: Encoder, limit: int | None, progress: Progress, root: Pa
     explained = {m: index.using(m).explain(asked[0], name) for m in MEASURES}
     clock.stop("questions")
     with progress("measuring") as report:
-        results = known.evaluate(Index(rest), queries, items.targets, known.contenders(rest), report)
+        evaluation = known.evaluate(Index(rest), queries, items.targets, report)
     clock.stop("measuring")
     decision = None
     if len(items.queries) >= FEWEST:
@@ -136,7 +135,7 @@ def make_report(chosen: Encoder, limit: int | None, progress: Progress, root: Pa
             decision = choose_known(pairs, measures=MEASURES[1:], seed=_SEED, progress=report)
         clock.stop("choosing")
     return Report(library, docstrings, chosen, vectors.shape[1], questions, explained, name, len(items.queries),
-                  items.ambiguous, results, decision, clock.seconds)
+                  items.ambiguous, evaluation, decision, clock.seconds)
 
 
 class _Clock:
@@ -168,8 +167,7 @@ def as_dict(report: Report, html: Path) -> dict[str, Any]:
         "explained": {"question": report.questions[0].text, "id": report.explained_name,
                       "measures": {m: show.explanation_json(e, 5) for m, e in report.explained.items()}},
         "queries": report.queries, "ambiguous_left_out": report.ambiguous,
-        "results": [r.as_dict() for r in report.results], "left_out": known.LEFT_OUT,
-        "conclusion": report.conclusion, "caveat": known.CAVEAT,
+        "evaluation": report.evaluation.as_dict(), "conclusion": report.conclusion, "caveat": known.CAVEAT,
         "decision": None if report.decision is None else report.decision.as_dict(), "seconds": report.seconds,
         "page": str(html),
     }
@@ -235,18 +233,16 @@ def _print_results(report: Report) -> None:
     out = show.console()
     out.print(Text(f"Known-item search: {report.queries:,} first sentences look for the rest of their own docstring "
                    f"among {len(report.docstrings):,} texts", style="bold"))
-    out.print(Text("Means with 95 % bootstrap intervals. Differences of MRR@10: intervals that hold together at "
-                   f"95 %. {report.ambiguous:,} sentences that begin several docstrings are not asked.", style="dim"))
-    shown = show.table("measure", "recall@1", "recall@10", "MRR@10", "MRR@10 − cosine", "",
-                       right=("recall@1", "recall@10", "MRR@10", "MRR@10 − cosine"))
-    for result in report.results:
-        cells = [f"{i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]".replace("0.", ".") for i in result.metrics.values()]
-        d = result.difference
+    out.print(Text("Means, and differences of MRR@10 to cosine with 95 % bootstrap intervals; verdicts by sign-flip "
+                   f"tests, after Holm over {len(report.evaluation.tested)} comparisons. {report.ambiguous:,} "
+                   "sentences that begin several docstrings are not asked.", style="dim"))
+    shown = show.table("measure", *known.METRICS, "MRR@10 − cosine", "", right=(*known.METRICS, "MRR@10 − cosine"))
+    for result in report.evaluation.results:
+        c = result.comparison
         style = {"better": "green", "worse": "red"}.get(result.verdict, "dim")
-        shown.add_row(Text(result.measure), *cells,
-                      "" if d is None else f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]".replace("0.", "."),
-                      Text(result.verdict, style=style))
+        shown.add_row(Text(result.name), *(f"{result.means[m].mean:.3f}" for m in known.METRICS.values()),
+                      "" if c is None else show.interval(c.difference, signed=True), Text(result.verdict, style=style))
     out.print(shown)
-    notes = [f"{r.measure}: {r.note}" for r in report.results if r.note]
-    left = [f"{name} ({why})" for name, why in known.LEFT_OUT.items()]
+    notes = [f"{r.name}: {r.note}" for r in report.evaluation.results if r.note]
+    left = [f"{name} ({why})" for name, why in report.evaluation.left_out.items()]
     out.print(Text(f"{'; '.join(notes)}. Not in the table: {', '.join(left)}.", style="dim"))

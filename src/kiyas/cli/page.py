@@ -14,7 +14,7 @@ from kiyas.evaluate.page import STYLE
 
 if TYPE_CHECKING:
     from kiyas.cli.demonstration import Report
-    from kiyas.cli.known import Result
+    from kiyas.evaluate import Evaluation
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -49,8 +49,8 @@ Sentences that begin several docstrings ($ambiguous) are not asked. Parameters a
 alone, so nothing was chosen by its result.</p>
 <div class="scroll">$results</div>
 <p class="soft">Means with 95 % bootstrap intervals over queries. On the right: the difference of MRR@10 to cosine over
-the same queries, with intervals that hold for all measures together at 95 %; one that touches the line shows no
-difference. Not in the table: $left_out.</p>
+the same queries, with its interval; coloured where a sign-flip test shows a difference after Holm’s correction over
+$tests comparisons. Measures that rank alike are not compared. Not in the table: $left_out.</p>
 
 <h2>The choice for this collection</h2>
 $decision
@@ -73,9 +73,10 @@ def page(report: Report) -> str:
         asked=escape(first.text), name=escape(report.explained_name),
         text=escape(report.text_of(report.explained_name)),
         explained=pictures.dimensions({m: e.contributions for m, e in report.explained.items()}),
-        queries=f"{report.queries:,}", ambiguous=f"{report.ambiguous:,}", results=_table(report.results),
+        queries=f"{report.queries:,}", ambiguous=f"{report.ambiguous:,}", results=_table(report.evaluation),
         decision=_decision(report),
-        left_out=escape(", ".join(f"{name} ({why})" for name, why in known.LEFT_OUT.items())),
+        left_out=escape(", ".join(f"{name} ({why})" for name, why in report.evaluation.left_out.items())),
+        tests=len(report.evaluation.tested),
         version=escape(__version__), seconds=f"{sum(report.seconds.values()):.0f}")
 
 
@@ -95,17 +96,19 @@ def _decision(report: Report) -> str:
             f'<th class="n">taken</th></tr></thead><tbody>{rows}</tbody></table></div>')
 
 
-def _table(results: list[Result]) -> str:
-    ordered = sorted(results, key=lambda r: -r.metrics["MRR@10"].mean)
-    reach = max((max(abs(r.difference.low), abs(r.difference.high)) for r in results if r.difference), default=1.0)
-    head = "".join(f'<th class="n">{name}</th>' for name in ordered[0].metrics)
+def _table(evaluation: Evaluation) -> str:
+    ordered = sorted(evaluation.results, key=lambda r: -r.means[evaluation.main].mean)
+    gaps = [r.comparison.difference for r in ordered if r.comparison is not None]
+    reach = max((max(abs(gap.low), abs(gap.high)) for gap in gaps), default=1.0)
+    head = "".join(f'<th class="n">{name}</th>' for name in known.METRICS)
     rows = []
     for r in ordered:
-        cells = "".join(f'<td class="n">{i.mean:.3f} <small>{i.low:.3f}–{i.high:.3f}</small></td>'
-                        for i in r.metrics.values())
+        cells = "".join(f'<td class="n">{mean:.3f} <small>{low:.3f}–{high:.3f}</small></td>'
+                        for mean, low, high in (r.means[m] for m in known.METRICS.values()))
         note = f'<small class="note">{escape(r.note)}</small>' if r.note else ""
         kind = {"better": "better", "worse": "worse"}.get(r.verdict, "none")
-        rows.append(f"<tr><td><code>{escape(r.measure)}</code>{note}</td>{cells}<td>"
-                    f'{pictures.whisker(r.difference, reach, kind)}</td><td class="{kind}">{r.verdict}</td></tr>')
+        gap = None if r.comparison is None else r.comparison.difference
+        rows.append(f"<tr><td><code>{escape(r.name)}</code>{note}</td>{cells}<td>"
+                    f'{pictures.whisker(gap, reach, kind)}</td><td class="{kind}">{r.verdict}</td></tr>')
     return (f'<table><thead><tr><th>measure</th>{head}<th>MRR@10 less cosine’s ({-reach:.2f} to +{reach:.2f})</th><th>'
             f"</th></tr></thead><tbody>{''.join(rows)}</tbody></table>")
