@@ -47,6 +47,15 @@ def test_dot_and_linear_maps_as_bases():
     np.testing.assert_allclose(through, CSLS(k=4).fit(X @ W.T).pairwise(Q @ W.T, X @ W.T), atol=1e-5)
 
 
+def test_a_map_with_a_center_of_its_own_for_queries():
+    X, Q = rows(17), rows(18, n=5)
+    rng = np.random.default_rng(19)
+    base = LinearMap(rng.standard_normal((9, 40)), measure("cosine"), rng.standard_normal(40), rng.standard_normal(40))
+    r = wanted_density(base.transform(X), 6)
+    want = 2 * cosines(base.transform_queries(Q), base.transform(X)) - r
+    np.testing.assert_allclose(CSLS(base=base, k=6).fit(X).pairwise(Q, X), want, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["benign", "duplicates", "zeros", "near ties", "all identical", "small integers",
                                   "norm spread", "denormals"])
 def test_r_is_that_of_the_loops_alone_and_in_any_batch(kind, monkeypatch):

@@ -40,7 +40,7 @@ def write(directory: str | os.PathLike[str], task: Mapping[str, Any], state: Map
     target = Path(directory)
     refuse_others(target, FORMAT)
     with replacing(target) as part:
-        data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})  # 0-d stays 0-d
         entry = write_file(part / "state.safetensors", [data])
         FORMAT.write_manifest(part, {"task": dict(task), "state": dict(state), "files": {"state.safetensors": entry}})
 

@@ -85,7 +85,7 @@ class HubnessCorrected(MappedMeasure):
 
     def transform_queries(self, Q: Array) -> Array:
         Q = matrix(Q, "Q", f"{self.name}.transform_queries", dims=self._dims)
-        return like(Q, self._lifted_query(_directions(self.base, Q, self.name)))
+        return like(Q, self._lifted_query(_directions(self.base, Q, self.name, queries=True)))
 
     def neighbourhood(self, X: Array) -> np.ndarray:
         """R of rows ``X`` (n, d): the mean similarity to their k nearest fitted rows, float32 (n,)."""
@@ -175,9 +175,11 @@ class HubnessCorrected(MappedMeasure):
         return np.asarray((least.astype(np.float64) - slack).astype(S.dtype))
 
 
-def _directions(base: Measure, X: Array, owner: str) -> np.ndarray:
-    """Rows as the base compares them: float32, of unit length (or zero) for cosine."""
-    mapped = base.transform(X) if isinstance(base, LinearMap) else X
+def _directions(base: Measure, X: Array, owner: str, queries: bool = False) -> np.ndarray:
+    """Rows, or queries, as the base compares them: float32, of unit length (or zero) for cosine."""
+    mapped = X
+    if isinstance(base, LinearMap):
+        mapped = base.transform_queries(X) if queries else base.transform(X)
     Z = np.ascontiguousarray(to_numpy(mapped), dtype=np.float64)
     compared = base.base if isinstance(base, LinearMap) else base
     if isinstance(compared, Cosine):

@@ -61,8 +61,8 @@ class LinearMap(MappedMeasure):
             raise MeasureError(message(self.name, "unit", "True or False", repr(self.unit)))
         if not isinstance(self.base, Measure):
             raise MeasureError(message(self.name, "base", "a measure", repr(self.base)))
-        if isinstance(self.base, MappedMeasure) or self.base.name == "learned":
-            raise MeasureError(message(self.name, "base", "an inner or per-dimension measure", self.base.name,
+        if isinstance(self.base, MappedMeasure):
+            raise MeasureError(message(self.name, "base", "an inner, per-dimension or learned measure", self.base.name,
                                        "multiply the matrices instead of nesting maps"))
         if self.matrix is not None:
             object.__setattr__(self, "matrix", given_array(self.matrix, "matrix", self.name, 2))

@@ -62,7 +62,7 @@ class View:
         if not rows.on_host:
             self.form, self.reason = None, "rows are on a device of their own, where a product answers"
         else:
-            dims = measure.hidden if isinstance(measure, Learned) else dims
+            dims = self.base.hidden if isinstance(self.base, Learned) else dims
             self.form, self.reason = kernels.find(self.base, dtype, dims)
         self.given_up = ""
         self._in_vain = 0
@@ -96,9 +96,9 @@ class View:
         """Raise for new rows that the measure, its map or its first layer cannot take."""
         self.measure.check_rows(X, "vectors")
         if isinstance(self.measure, MappedMeasure):
-            self.measure.transform(X)
-        elif isinstance(self.measure, Learned):
-            self.measure.halves_b(X)
+            X = self.measure.transform(X)
+        if isinstance(self.base, Learned):
+            self.base.halves_b(X)
 
     def queries(self, q: Array) -> np.ndarray:
         """Queries as the base measure compares them: float64 on the host."""
@@ -114,9 +114,9 @@ class View:
             self._checked = self.rows.count
         target = self.target
         halves = None
-        if isinstance(self.measure, Learned):
-            self._halves = _derived(self.rows, self._halves, self.measure.halves_b, host=True)
-            halves = (self._halves, to_numpy(self.measure.halves_a(values)).astype(np.float64))
+        if isinstance(self.base, Learned):
+            self._halves = _derived(target, self._halves, self.base.halves_b, host=True)
+            halves = (self._halves, to_numpy(self.base.halves_a(values)).astype(np.float64))
         queries = Queries.of(values)
         found = self._candidates(target, halves, queries, asked)
         return found, scores(self.base, target, halves, queries, found, asked.threads)
