@@ -3,6 +3,8 @@
 import contextlib
 import json
 import pickle
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,28 @@ def test_pickles_of_keras_are_read_without_running_anything(protocol):
     again = Tokenizer(num_words=6, oov_token="<OOV>")
     again.fit_on_texts(MADE["texts"])
     assert unfolded(made.to_json()) == unfolded(again.to_json())
+
+
+@pytest.mark.parametrize("module", ["keras.preprocessing.text", "keras_preprocessing.text",
+                                    "tensorflow.python.keras.preprocessing.text",
+                                    "keras.src.legacy.preprocessing.text"])
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_pickles_of_older_keras_lack_options(module, protocol, tmp_path, monkeypatch):
+    class Tokenizer_:
+        pass
+    Tokenizer_.__module__, Tokenizer_.__qualname__ = module, "Tokenizer"
+    Tokenizer_.__name__ = "Tokenizer"
+    for name in [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 2)]:
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(Tokenizer=Tokenizer_))
+    old = Tokenizer_()
+    old.__dict__ |= {"nb_words": 3, "filters": "!", "lower": False, "split": " ", "document_count": 2,
+                     "word_counts": {"Işık": 2, "b": 1}, "word_docs": {"Işık": 2, "b": 1}, "index_docs": {1: 2, 2: 1},
+                     "word_index": {"Işık": 1, "b": 2, "c": 3}}
+    (tmp_path / "t.pkl").write_bytes(pickle.dumps(old, protocol))
+    made = Tokenizer.load(tmp_path / "t.pkl")
+    assert (made.num_words, made.char_level, made.oov_token, made.lower) == (3, False, None, False)
+    assert made.index_word == {1: "Işık", 2: "b", 3: "c"}
+    assert made.texts_to_sequences(["b!Işık c"]) == [[2, 1]]
 
 
 @pytest.mark.parametrize("version", ["k2_13_1", "k2_15_0"])

@@ -29,9 +29,9 @@ class States:
 
     Parameters: ``model``, of one input; ``layer``, the name of the layer whose outputs are pooled, or "output" for the
     model's own output as the vector; None for that where it is a vector of its own (no probabilities of classes, no
-    scores of the vocabulary) and no other pooling is asked for, and else the last recurrent layer; ``pooling``, "last" (the state after the last step;
-    for two directions, after the last step of each), "mean", "max", "attention" (a mean weighted by the softmax of each
-    state's product with the last one over √n).
+    scores of the vocabulary) and no other pooling is asked for, and else the last recurrent layer; ``pooling``, "last"
+    (the state after the last step; for two directions, after the last step of each), "mean", "max", "attention" (a mean
+    weighted by the softmax of each state's product with the last one over √n).
 
     Raises `InputError` for a layer that there is not, or that gives no vector.
     """

@@ -115,8 +115,8 @@ class Tokenizer:
         made.word_index = {word: number for number, word in numbers.items()}
         return made
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+    @staticmethod
+    def load(path: str | os.PathLike[str], **options: Any) -> Tokenizer:
         """Read a tokenizer: Keras' JSON, a pickled Tokenizer of Keras (nothing in it is run), or a plain vocabulary.
 
         A vocabulary is a JSON object ``{"word": number}``; it says neither whether words or characters are meant, nor
@@ -125,9 +125,7 @@ class Tokenizer:
         """
         from kiyas.recurrent.tokenizer_files import read_tokenizer
 
-        made = read_tokenizer(Path(path), options)
-        made.__class__ = cls
-        return made  # type: ignore[return-value]
+        return read_tokenizer(Path(path), options)
 
     def __repr__(self) -> str:
         kind = "characters" if self.char_level else "words"

@@ -130,7 +130,7 @@ def _of_pickle(data: bytes, where: str, options: dict[str, Any]) -> Tokenizer:
     allowed["collections", "defaultdict"] = defaultdict
     for copyreg in ("copyreg", "copy_reg"):  # how protocols 0 and 1 make an object
         allowed[copyreg, "_reconstructor"] = _reconstructed
-    found = load(data, allowed, where=where, encoding="latin-1")
+    found = load(data, allowed, where=where)
     if isinstance(found, Record) and type(found) is stands:
         return _made(dict(found.attributes), where, options)
     if isinstance(found, dict) and found and all(type(number) is int for number in found.values()):
