@@ -129,7 +129,8 @@ class Hdf5:
             if link is None:
                 return None
             if not isinstance(link, self._h5py.HardLink):
-                raise FileError(f"{self.where}: {'/'.join(path)} is a link of another kind ({type(link).__name__}); only "
+                shown, kind = "/".join(path), type(link).__name__
+                raise FileError(f"{self.where}: {shown} is a link of another kind ({kind}); only "
                                 "data of the file itself are read")
             found = found[name]
         return found
