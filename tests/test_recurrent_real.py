@@ -98,6 +98,33 @@ def test_textgenrnn_by_chance_and_by_beams(textgenrnn):
     assert best >= greedy - 1e-9
 
 
+def test_textgenrnn_at_the_command_line(fetched, tmp_path, capsys):
+    pytest.importorskip("cyclopts")
+    from kiyas.cli import main
+
+    folder, model = fetched("textgenrnn") / "textgenrnn", tmp_path / "textgenrnn.safetensors"
+    assert main(["recurrent", "convert", str(folder / "textgenrnn_weights.hdf5"), "--config",
+                 str(GOLDEN / "textgenrnn.json"), "-o", str(model), "--tokenizer",
+                 str(folder / "textgenrnn_vocab.json"), "--characters", "--no-lower"]) == 0
+    assert "464 characters" in capsys.readouterr().out
+    with np.load(GOLDEN / "textgenrnn.npz") as golden:
+        wanted = str(golden["texts"][1])
+    assert main(["recurrent", "generate", str(model), "--seed-text", "The meaning of ", "--words", "60", "--window",
+                 "40", "--start", "<s>", "--stop", "<s>"]) == 0
+    assert capsys.readouterr().out == wanted + "\n"
+
+
+def test_the_example_with_textgenrnn(fetched):
+    folder = fetched("textgenrnn") / "textgenrnn"
+    example = Path(__file__).parents[1] / "examples" / "textgenrnn.py"
+    done = subprocess.run([sys.executable, str(example), str(folder), "The meaning of "], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.rstrip("\n")
+    assert text.startswith("The meaning of ")
+    assert len(text) > 30
+
+
 # -- chars2vec: words to vectors, letter by letter ---------------------------------------------------------
 
 # Common words, and ways in which they are misspelled.
@@ -144,7 +171,20 @@ def test_chars2vec_as_keras_has_it(chars2vec):
     assert chars2vec.layer == "output"
 
 
-def test_the_example_with_the_real_model(fetched):
+def test_misspelled_words_at_the_command_line(chars2vec, tmp_path, capsys):
+    pytest.importorskip("cyclopts")
+    from kiyas.cli import main
+
+    (tmp_path / "words.txt").write_text("\n".join(MISSPELLED))
+    assert main(["index", str(tmp_path / "words.txt"), "--lines", "-o", str(tmp_path / "shelf"), "-m", "euclidean",
+                 "--encoder", chars2vec.name]) == 0
+    capsys.readouterr()
+    for word, misspelled in list(MISSPELLED.items())[:5]:
+        assert main(["search", str(tmp_path / "shelf"), misspelled, "-k", "1"]) == 0
+        assert word in capsys.readouterr().out
+
+
+def test_the_example_with_chars2vec(fetched):
     folder = fetched("chars2vec") / "chars2vec" / "trained_models" / "eng_50"
     example = Path(__file__).parents[1] / "examples" / "misspelled_words.py"
     done = subprocess.run([sys.executable, str(example), str(folder)], capture_output=True, text=True, timeout=120)
