@@ -196,6 +196,27 @@ def test_masks_on_their_way(name):
     compare(ON_THEIR_WAY[name](parts(name, "w"), *parts(name, "x")), name)
 
 
+MERGES = Path(__file__).parent / "golden" / "recurrent" / "merges.npz"
+MERGED = {"add": L.Add, "subtract": L.Subtract, "multiply": L.Multiply, "average": L.Average, "maximum": L.Maximum,
+          "minimum": L.Minimum, "concatenate": L.Concatenate,
+          "over time": lambda name, masks: L.Concatenate(name, 1, masks=masks)}
+
+
+@pytest.mark.parametrize("second", ["masked", "unmasked"])
+@pytest.mark.parametrize("name", MERGED)
+def test_masks_merged_as_keras_does_from_version_3_4_on(name, second):
+    with np.load(MERGES) as file:
+        case = {key.rpartition("/")[2]: file[key] for key in file if key.startswith(f"{name} {second}/")}
+    w = [case[f"w{i}"] for i in range(len(case) - 3)]
+    nodes = [Node(L.Input("a", (None,))), Node(L.Input("b", (None,) if second == "masked" else (6, 3))),
+             Node(L.Embedding("e", w[0], mask_zero=True), ((0, 0),)),
+             Node(L.Embedding("f", w[1], mask_zero=True) if second == "masked" else L.Dropout("f"), ((1, 0),)),
+             Node(MERGED[name]("merged", masks="any"), ((2, 0), (3, 0))),
+             Node(lstm(w[-3:], return_sequences=True), ((4, 0),))]
+    found = graph(nodes, case["x0"], case["x1"])
+    np.testing.assert_allclose(found, case["y0"], rtol=2e-6, atol=2e-6)
+
+
 # -- layers without time -----------------------------------------------------------------------------------------------
 
 

@@ -12,16 +12,31 @@ from kiyas.errors import InputError, message
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
 from kiyas.recurrent.layers.sums import scores
 
+MASKS = ("all", "any")
+
 
 @dataclass(frozen=True, eq=False)
 class Merge(Layer):
-    """Several signals number by number; a step counts where it counts in all of them."""
+    """Several signals number by number.
+
+    Parameters: ``masks``: "all", a step counts where it counts in every input that has a mask (Keras before 3.4), or
+    "any", where it counts in one of them, and there is a mask only if all inputs have one (Keras from 3.4 on).
+    """
+
+    masks: str = "all"
 
     exactly: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        self._choice("masks", MASKS)
 
     def merged(self, values: list[np.ndarray]) -> np.ndarray:
         """One array of several that broadcast."""
         raise NotImplementedError
+
+    def merged_any(self, values: list[np.ndarray], masks: list[np.ndarray | None]) -> np.ndarray:
+        """As `merged`, for ``masks="any"``: each mask has the shape of its values, or is None."""
+        return self.merged(values)
 
     def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         if len(inputs) < 2 or self.exactly not in (None, len(inputs)):
@@ -38,9 +53,13 @@ class Merge(Layer):
         rank = max(s.values.ndim for s in inputs)
         values = [_raised(numbers(s), rank) for s in inputs]
         masks = [s.mask for s in inputs if s.mask is not None]
-        y = self.merged(values)
-        mask = reduce(np.logical_and, masks) if masks else None
-        return (Signal(y, mask, _lengths(self, inputs)),), None
+        if self.masks == "all" or not masks:
+            y = self.merged(values)
+            return (Signal(y, reduce(np.logical_and, masks) if masks else None, _lengths(self, inputs)),), None
+        wide = [None if s.mask is None else np.broadcast_to(s.mask[..., None], v.shape)
+                for s, v in zip(inputs, values, strict=True)]
+        mask = reduce(np.logical_or, masks) if len(masks) == len(inputs) else None
+        return (Signal(self.merged_any(values, wide), mask),), None
 
 
 class Add(Merge):
@@ -66,6 +85,12 @@ class Multiply(Merge):
     def merged(self, values: list[np.ndarray]) -> np.ndarray:
         return reduce(np.multiply, values)
 
+    def merged_any(self, values: list[np.ndarray], masks: list[np.ndarray | None]) -> np.ndarray:
+        """Masked numbers are passed over; where all are, the product is 0."""
+        y = self.merged([v if m is None else np.where(m, v, np.float32(1)) for v, m in zip(values, masks, strict=True)])
+        there = [m for m in masks if m is not None]
+        return y if len(there) < len(masks) else np.where(reduce(np.logical_or, there), y, np.float32(0))
+
 
 class Average(Merge):
     """The mean of the signals."""
@@ -81,6 +106,9 @@ class Maximum(Merge):
     def merged(self, values: list[np.ndarray]) -> np.ndarray:
         return reduce(np.maximum, values)
 
+    def merged_any(self, values: list[np.ndarray], masks: list[np.ndarray | None]) -> np.ndarray:
+        return _extreme(np.maximum, values, masks)
+
 
 class Minimum(Merge):
     """The smallest of the signals, number by number."""
@@ -88,14 +116,22 @@ class Minimum(Merge):
     def merged(self, values: list[np.ndarray]) -> np.ndarray:
         return reduce(np.minimum, values)
 
+    def merged_any(self, values: list[np.ndarray], masks: list[np.ndarray | None]) -> np.ndarray:
+        return _extreme(np.minimum, values, masks)
+
 
 @dataclass(frozen=True, eq=False)
 class Concatenate(Layer):
-    """Signals end to end along ``axis`` (−1: features; 1 of (batch, time, features): time)."""
+    """Signals end to end along ``axis`` (−1: features; 1 of (batch, time, features): time).
+
+    Parameters: ``axis``; ``masks`` as in `Merge`: with "any" an input without a mask counts everywhere.
+    """
 
     axis: int = -1
+    masks: str = "all"
 
     def __post_init__(self) -> None:
+        self._choice("masks", MASKS)
         if isinstance(self.axis, bool) or not isinstance(self.axis, int) or self.axis == 0:
             raise InputError(message(self.owner, "axis", "an axis other than that of the batch", repr(self.axis)))
 
@@ -131,7 +167,8 @@ class Concatenate(Layer):
         mask = None
         if any(s.mask is not None for s in inputs):
             masks = [np.ones(s.values.shape[:2], bool) if s.mask is None else s.mask for s in inputs]
-            mask = reduce(np.logical_and, masks) if last else np.concatenate(masks, axis=1)
+            together = np.logical_and if self.masks == "all" else np.logical_or
+            mask = reduce(together, masks) if last else np.concatenate(masks, axis=1)
         return (Signal(np.concatenate(values, axis=self.axis), mask, lengths),), None
 
 
@@ -179,6 +216,16 @@ class Dot(Layer):
         y = scores(wide_a, wide_b)
         shape = (*a.shape[1:-1], *b.shape[1:-1]) or (1,)
         return (Signal(y.reshape(y.shape[0], *shape)),), None
+
+
+def _extreme(op: np.ufunc, values: list[np.ndarray], masks: list[np.ndarray | None]) -> np.ndarray:
+    """The largest or smallest of the numbers that are not masked, as Keras finds it: one input after another."""
+    y, seen = values[0], masks[0]
+    for x, mask in zip(values[1:], masks[1:], strict=True):
+        other = x if mask is None else np.where(mask, x, y)
+        y = op(y if seen is None else np.where(seen, y, other), other)
+        seen = None if mask is None or seen is None else np.logical_or(seen, mask)
+    return y
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -194,12 +194,12 @@ _MERGES = {"Add": Add, "Subtract": Subtract, "Multiply": Multiply, "Average": Av
 
 @entry(*_MERGES)
 def _merge(o: Options) -> Layer:
-    return _MERGES[o.class_name](o.name)
+    return _MERGES[o.class_name](o.name, masks=o.version.masks)
 
 
 @entry("Concatenate")
 def _concatenate(o: Options) -> Layer:
-    return Concatenate(o.name, axis=o.integer("axis", default=-1))
+    return Concatenate(o.name, axis=o.integer("axis", default=-1), masks=o.version.masks)
 
 
 @entry("Dot")

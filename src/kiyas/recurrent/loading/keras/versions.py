@@ -22,6 +22,11 @@ class Version:
     passes_mask: bool = True
 
     @property
+    def masks(self) -> str:
+        """How masks of signals that are merged become one: see `kiyas.recurrent.layers.merge.Merge`."""
+        return "any" if (self.major, self.minor) >= (3, 4) else "all"
+
+    @property
     def keras1(self) -> bool:
         """Keras 1, or before it."""
         return self.major < 2
