@@ -310,3 +310,14 @@ def test_a_diagnosis_as_json(run, files):
 def test_what_a_diagnosis_cannot_use(run, files, monkeypatch, argv, words):
     monkeypatch.chdir(files)
     assert words in run("diagnose", *argv, code=1)
+
+
+def test_a_fitted_measure_is_evaluated_by_its_directory(run, files):
+    from kiyas.fit import save_measure
+    from kiyas.measures import measure
+
+    X = np.load(files / "d.npy")
+    save_measure(measure("mahalanobis").fit(X), files / "own.measure")
+    got = json.loads(run("evaluate", *given(files), "-m", files / "own.measure", "-m", "mahalanobis", "--json"))
+    assert [r["measure"] for r in got["results"]] == ["cosine", str(files / "own.measure"), "mahalanobis"]
+    assert got["results"][2]["ranks_as"] == str(files / "own.measure")

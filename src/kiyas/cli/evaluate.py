@@ -12,6 +12,7 @@ from rich.text import Text
 from kiyas.arrays import count
 from kiyas.cli import given, show
 from kiyas.cli.build import PASSAGE_TOKENS
+from kiyas.cli.named import measure_of
 from kiyas.directory import write_whole
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection
@@ -33,6 +34,8 @@ from kiyas.evaluate import (
     read_run,
 )
 from kiyas.evaluate.tables import Table
+from kiyas.fit.files import is_measure
+from kiyas.measures import Measure
 from kiyas.search import Index
 
 FORMATS = ("table", "markdown", "csv")
@@ -121,9 +124,9 @@ def _judged(asked: Asked, collection: Index | Collection, queries: Path, qrels: 
     by_text = {str(name): name for name in ids}
     excluded = [by_text.get(name) for name in read.ids] if asked.drop_self else None
     with show.progress("evaluating") as report:
-        done = evaluate_measures(collection, vectors, matched.gains, measures=asked.measures or None,
-                                 metrics=asked.metrics or METRICS, baseline=asked.baseline, excluded=excluded,
-                                 by=asked.by, seed=asked.seed, progress=report)
+        done = evaluate_measures(collection, vectors, matched.gains, measures=_measures(asked),
+                                 metrics=asked.metrics or METRICS, baseline=measure_of(asked.baseline),
+                                 excluded=excluded, by=asked.by, seed=asked.seed, progress=report)
     notes = list(done.notes)
     if matched.negative:
         notes.append(f"{matched.negative:,} gains below 0 count as not relevant.")
@@ -160,9 +163,9 @@ def _known(asked: Asked, collection: Index | Collection) -> tuple[str, Evaluatio
         vectors = collection.encode([items.queries[i] for i in chosen])
     gains = [{items.targets[i]: 1.0} for i in chosen]
     with show.progress("evaluating") as report:
-        done = evaluate_measures(rest, vectors, gains, measures=asked.measures or None,
-                                 metrics=asked.metrics or KNOWN_ITEM_METRICS, baseline=asked.baseline, by=asked.by,
-                                 seed=asked.seed, progress=report)
+        done = evaluate_measures(rest, vectors, gains, measures=_measures(asked),
+                                 metrics=asked.metrics or KNOWN_ITEM_METRICS,
+                                 baseline=measure_of(asked.baseline), by=asked.by, seed=asked.seed, progress=report)
     task = ("Known items: a title or first sentence has to find the rest of its own text. It is a narrow task. "
             f"{len(collection) - len(kept):,} texts that nearly repeat another were left out, {items.ambiguous:,} "
             f"questions that begin several texts and {items.short:,} short texts were not asked.")
@@ -207,9 +210,15 @@ def _pairs(asked: Asked, path: Path) -> tuple[str, PairEvaluation]:
         vectors = encoder.encode([*read.first, *read.second], progress=report)
     half = len(read.first)
     with show.progress("evaluating") as report:
-        done = evaluate_pairs(vectors[:half], vectors[half:], read.gold, measures=asked.measures or None,
-                              baseline=asked.baseline, seed=asked.seed, progress=report)
+        done = evaluate_pairs(vectors[:half], vectors[half:], read.gold, measures=_measures(asked),
+                              baseline=measure_of(asked.baseline), seed=asked.seed, progress=report)
     return f"{half:,} {'labelled' if read.labelled else 'scored'} pairs, by {encoder.name}", done
+
+
+def _measures(asked: Asked) -> dict[str, Measure] | None:
+    """Those that were asked for, a saved one by the name of its directory; None for all."""
+    made = {text: measure_of(text) for text in asked.measures}
+    return {text if is_measure(text) else str(measure): measure for text, measure in made.items()} or None
 
 
 # -- showing -----------------------------------------------------------------------------------------------------------

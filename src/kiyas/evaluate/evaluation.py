@@ -29,6 +29,7 @@ METRICS = ("ndcg@10", "map@1000", "mrr@10", "recall@100", "precision@10", "succe
 KNOWN_ITEM_METRICS = ("mrr@10", "success@1", "success@10", "recall@100")
 
 Progress = Callable[[int, int], None]
+Measures = Iterable[str | Measure | Contender] | Mapping[str, str | Measure]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,16 +141,17 @@ class Evaluation:
 
 
 def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains: Sequence[Mapping[Any, float]], *,
-                      measures: Iterable[str | Measure | Contender] | None = None, metrics: Iterable[str] = METRICS,
+                      measures: Measures | None = None, metrics: Iterable[str] = METRICS,
                       baseline: str | Measure = "cosine", excluded: Sequence[Any] | None = None, by: str = "best",
                       samples: int = SAMPLES, seed: int = 0, progress: Progress | None = None) -> Evaluation:
     """Rank the collection under each measure and evaluate the rankings.
 
     Parameters: ``collection``, an index of vectors or a collection of texts; ``queries`` (m, d) vectors; ``gains``,
-    one {document id: gain} for each query (`kiyas.evaluate.match`); ``measures``, the `contenders` unless given, each
-    fitted on the documents alone; ``metrics`` by name, the first is tested; ``baseline``, put first; ``excluded``, for
-    each query the id of the document that it is itself, or None; ``by``, see `Collection.search`; ``samples``,
-    ``seed`` of tests and intervals; ``progress(done, total)`` after each measure.
+    one {document id: gain} for each query (`kiyas.evaluate.match`); ``measures``, the `contenders` unless given (or
+    {name: measure}), each fitted on the documents alone; ``metrics`` by name, the first is
+    tested; ``baseline``, put first; ``excluded``, for each query the id of the document that it is itself, or None;
+    ``by``, see `Collection.search`; ``samples``, ``seed`` of tests and intervals; ``progress(done, total)`` after each
+    measure.
 
     A measure that is not defined on these vectors is left out, with the reason. Raises `InputError` for judgements
     that do not fit.
@@ -162,9 +164,9 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
     [('cosine', 1.0), ('dot', 0.6666666666666666)]
     """
     wanted = list(metrics)
-    chosen = _chosen(collection, measures, baseline)
     deepest = _deepest(wanted)
     ids, documents = _ids_and_vectors(collection)
+    chosen = named_measures(contenders(documents) if measures is None else measures, baseline)
     extra = 0 if excluded is None else 1
     known = {name: row for row, name in enumerate(ids)}
     rows = []
@@ -244,13 +246,14 @@ def evaluate_rankings(rankings: Mapping[str, Ranking], gains: Sequence[Mapping[A
     return Evaluation(results, main, int(answerable.sum()), int((~answerable).sum()))
 
 
-def _chosen(collection: Index | Collection, measures: Iterable[str | Measure | Contender] | None,
-            baseline: str | Measure) -> list[tuple[str, str | Measure, str]]:
+def named_measures(measures: Measures, baseline: str | Measure) -> list[tuple[str, str | Measure, str]]:
     """(name, what makes it, note) of each, the baseline first, none twice."""
-    listed: list[Any] = [baseline]
-    listed += contenders(_ids_and_vectors(collection)[1]) if measures is None else list(measures)
-    out: dict[str, tuple[str, str | Measure, str]] = {}
-    for one in listed:
+    out: dict[str, tuple[str, str | Measure, str]] = {str(baseline): (str(baseline), baseline, "")}
+    if isinstance(measures, Mapping):
+        for name, measure in measures.items():
+            out.setdefault(name, (name, measure, ""))
+        return list(out.values())
+    for one in measures:
         spec, note = one if isinstance(one, Contender) else (one, "")
         out.setdefault(str(spec), (str(spec), spec, note))
     return list(out.values())

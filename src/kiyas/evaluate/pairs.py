@@ -7,7 +7,7 @@ not) are found, by average precision. A threshold on the scores is not needed fo
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 
 from kiyas.encode.files import csv_records, jsonl_records, read_text
 from kiyas.errors import FileError, InputError, KiyasError, message
-from kiyas.evaluate.contenders import UNIT_NORM_NOTE, Contender, contenders, have_unit_norm
+from kiyas.evaluate.contenders import UNIT_NORM_NOTE, contenders, have_unit_norm
+from kiyas.evaluate.evaluation import Measures, named_measures
 from kiyas.evaluate.rankings import Ranking, rank_alike
 from kiyas.evaluate.tables import Table
 from kiyas.measures import measure as make_measure
@@ -124,7 +125,7 @@ def read_pairs(path: str | Path) -> Pairs:
 
 
 def evaluate_pairs(A: np.ndarray, B: np.ndarray, gold: np.ndarray, *,
-                   measures: Iterable[str | Measure | Contender] | None = None, baseline: str | Measure = "cosine",
+                   measures: Measures | None = None, baseline: str | Measure = "cosine",
                    samples: int = 2000, seed: int = 0,
                    progress: Callable[[int, int], None] | None = None) -> PairEvaluation:
     """All measures on pairs: ``A``, ``B`` (pairs, d) and what a person said, ``gold`` (pairs,).
@@ -146,16 +147,13 @@ def evaluate_pairs(A: np.ndarray, B: np.ndarray, gold: np.ndarray, *,
     functions: dict[str, Callable[[Any, Any], float]] = {"average_precision": pair_average_precision} if labelled else {
         "spearman": spearman, "pearson": pearson}
     main = next(iter(functions))
-    listed: list[Any] = [baseline, *(contenders(X) if measures is None else measures)]
-    chosen = {str(one.measure if isinstance(one, Contender) else one): one for one in reversed(listed)}
-    chosen = dict(reversed(chosen.items()))
+    chosen = named_measures(contenders(X) if measures is None else measures, baseline)
     drawn = np.random.default_rng(seed).integers(gold.size, size=(samples, gold.size))
     orders: dict[str, Ranking] = {}
     measured: dict[str, tuple[str, dict[str, float], str | None]] = {}
     resampled: dict[str, np.ndarray] = {}
     left_out: dict[str, str] = {}
-    for place, (name, one) in enumerate(chosen.items()):
-        spec, note = (one.measure, one.note) if isinstance(one, Contender) else (one, "")
+    for place, (name, spec, note) in enumerate(chosen):
         try:
             made = make_measure(spec)
             scores = np.asarray((made if made.fitted else made.fit(X)).paired(A, B))
