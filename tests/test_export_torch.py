@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 from test_export_onnx import (
+    ATTENTION,
+    DOTS,
     POINTWISE,
     RECURRENT,
     TIME,
     M,
     N,
+    attending,
     both,
+    dotted,
     embedding,
     gru,
     ids,
@@ -139,6 +143,32 @@ def test_merging(torch, kind):
     model = Model([Node(Input("a", (None, M))), Node(Input("b", (M,))), Node(getattr(layers, kind)("m"),
                                                                            ((0, 0), (1, 0)))], [0, 1], [(2, 0)])
     check(torch, model, [sequences(), rng().normal(0, 1, (3, M)).astype(np.float32)])
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention(torch, name):
+    check(torch, attending(ATTENTION[name]), [sequences(), sequences()[:, 1:] * 2])
+    check(torch, attending(ATTENTION[name], True), [ids(masked=True), ids(masked=True)[:, :5]])
+
+
+@pytest.mark.parametrize("name", DOTS)
+def test_inner_products(torch, name):
+    check(torch, *dotted(name))
+
+
+def test_a_whole_layer_at_every_step(torch):
+    for inner in (layers.Flatten("f"), layers.Reshape("r", (3, 2)), layers.GlobalMax("g"), POINTWISE["conv"]):
+        model = Model.sequential([layers.TimeDistributed("t", inner)], (None, 2, 3))
+        check(torch, model, rng().normal(0, 1, (3, 4, 2, 3)).astype(np.float32))
+
+
+def test_a_layer_from_the_end_over_masked_sequences(torch):
+    every = layers.Backward("end", lstm(return_sequences=True))
+    module = to_torch(Model.sequential([embedding(mask_zero=True), every]))
+    with pytest.raises(ValueError, match="Backward 'end': repeats outputs at masked steps"):
+        module(torch.tensor(ids(masked=True)))
+    last = Model.sequential([embedding(mask_zero=True), layers.Backward("end", lstm())])
+    check(torch, last, ids(masked=True))
 
 
 def test_a_graph_with_a_shared_and_a_nested_model(torch):

@@ -9,8 +9,8 @@ from typing import Any
 from kiyas.errors import InputError, message, missing_extra
 from kiyas.recurrent.export.onnx_graph import OPSET, Wire, Writer, refusal
 from kiyas.recurrent.export.onnx_layers import LAYERS
-from kiyas.recurrent.export.onnx_recurrent import bidirectional, recurrent
-from kiyas.recurrent.layers import Bidirectional, Embedding, Nested, Recurrent
+from kiyas.recurrent.export.onnx_recurrent import backward, bidirectional, recurrent
+from kiyas.recurrent.layers import Backward, Bidirectional, Embedding, Nested, Recurrent
 from kiyas.recurrent.model import Model
 
 # The file format that opset 17 came with (ONNX 1.12); ONNX Runtime reads it since 1.12.
@@ -60,7 +60,9 @@ def _written(onnx: Any, model: Model, state: bool, padding: str | None) -> Any:
     inputs, wires = [], []
     for name, at, shape in zip(model.input_names, model.inputs, model.input_shapes, strict=True):
         looked_up = any(isinstance(n.layer, Embedding) and (at, 0) in n.inputs for n in model.nodes)
-        axes = ["batch", *("time" if size is None else size for size in shape[1:])]
+        # Of several inputs each has a time of its own: equal names would mean equal sizes.
+        time = "time" if len(model.inputs) == 1 else f"{name}.time"
+        axes = ["batch", *(time if size is None else size for size in shape[1:])]
         inputs.append(info(name, ids if looked_up else number, axes))
         wires.append(Wire(name, len(axes)))
     given: dict[str, list[str]] = {}
@@ -99,8 +101,8 @@ def _graph(w: Writer, model: Model, wires: list[Wire], state: dict[str, list[str
         name = layer.name if calls[layer.name] == 1 else f"{layer.name}#{calls[layer.name]}"
         inputs = [made[i][k] for i, k in node.inputs]
         before, w.scope = w.scope, f"{w.scope}{name}/"
-        if isinstance(layer, (Recurrent, Bidirectional)):
-            write: Any = bidirectional if isinstance(layer, Bidirectional) else recurrent
+        if isinstance(layer, (Recurrent, Bidirectional, Backward)):
+            write: Any = {Bidirectional: bidirectional, Backward: backward}.get(type(layer), recurrent)
             made[at], new[name] = write(w, layer, inputs, state.get(name, []))
         elif isinstance(layer, Nested):
             inner = {key: state[f"{name}/{key}"] for key in layer.model.state_widths if f"{name}/{key}" in state}

@@ -15,6 +15,7 @@ from kiyas.recurrent.export.onnx_graph import Wire, Writer, refusal
 from kiyas.recurrent.layers import Layer
 
 _EPSILON = 1e-7  # of WeightedAttention
+_MASKED = 1e9  # what attention takes from the scores of masked steps
 
 
 def embedding(w: Writer, layer: kinds.Embedding, inputs: list[Wire]) -> list[Wire]:
@@ -202,16 +203,34 @@ def _common(w: Writer, inputs: list[Wire]) -> str | None:
 
 
 def attention(w: Writer, layer: kinds.Attention, inputs: list[Wire]) -> list[Wire]:
-    """Dot-product attention."""
-    if layer.causal or layer.concat_weight is not None or any(i.mask is not None for i in inputs):
-        raise refusal(layer, "is causal, masked or scored by concatenation")
-    query, value, key = inputs[0].name, inputs[1].name, inputs[-1].name
-    found = w.op("MatMul", query, w.op("Transpose", key, perm=[0, 2, 1]))
-    if layer.scale is not None:
-        found = w.op("Mul", found, w.scalar(layer.scale))
-    weights = w.op("Softmax", found, axis=-1)
-    out = [Wire(w.op("MatMul", weights, value), 3)]
-    return [*out, Wire(weights, 3)] if layer.return_scores else out
+    """Attention by inner products, by sums through tanh, or additive."""
+    if layer.causal:
+        raise refusal(layer, "is causal")
+    query, value, key = inputs[0], inputs[1], inputs[-1].name
+    weights = layer.weights if isinstance(layer, kinds.AdditiveAttention) else None
+    if isinstance(layer, kinds.AdditiveAttention) or layer.concat_weight is not None:
+        both = w.op("Add", w.op("Unsqueeze", query.name, w.ints(2)), w.op("Unsqueeze", key, w.ints(1)))
+        if weights is None and layer.scale is not None:
+            both = w.op("Mul", both, w.scalar(layer.scale))
+        terms = w.op("Tanh", both)
+        if weights is not None:
+            terms = w.op("Mul", terms, w.array(weights))
+        found = w.op("ReduceSum", terms, w.ints(-1), keepdims=0)
+        if layer.concat_weight is not None:
+            found = w.op("Mul", found, w.scalar(layer.concat_weight))
+    else:
+        found = w.op("MatMul", query.name, w.op("Transpose", key, perm=[0, 2, 1]))
+        if layer.scale is not None:
+            found = w.op("Mul", found, w.scalar(layer.scale))
+    if value.mask is not None:
+        gone = w.op("Mul", w.op("Sub", w.scalar(1), w.floats(value.mask)), w.scalar(_MASKED))
+        found = w.op("Sub", found, w.op("Unsqueeze", gone, w.ints(1)))
+    share = w.op("Softmax", found, axis=-1)
+    y = w.op("MatMul", share, value.name)
+    if query.mask is not None:
+        y = w.op("Mul", y, w.op("Unsqueeze", w.floats(query.mask), w.ints(2)))
+    out = [Wire(y, 3, query.mask)]
+    return [*out, Wire(share, 3)] if layer.return_scores else out
 
 
 def weighted_attention(w: Writer, layer: kinds.WeightedAttention, inputs: list[Wire]) -> list[Wire]:
@@ -226,13 +245,72 @@ def weighted_attention(w: Writer, layer: kinds.WeightedAttention, inputs: list[W
     return [*out, Wire(w.op("Squeeze", share, w.ints(2)), 2)] if layer.return_attention else out
 
 
+def dot(w: Writer, layer: kinds.Dot, inputs: list[Wire]) -> list[Wire]:
+    """Inner products over one axis each."""
+    axes = (layer.axes, layer.axes) if isinstance(layer.axes, int) else layer.axes
+    wide, left = [], 0
+    for side, one, axis in zip("ab", inputs, axes, strict=True):
+        # The axis that is summed over comes last in the first signal, and in the middle in the second.
+        name = one.name
+        if one.rank == 3 and axis % 3 != 2:
+            name = w.op("Transpose", name, perm=[0, 2, 1])
+        if layer.normalize:
+            squares = w.op("ReduceSum", w.op("Mul", name, name), w.ints(-1))
+            name = w.op("Div", name, w.op("Sqrt", w.op("Max", squares, w.scalar(1e-12))))
+        name = name if one.rank == 3 else w.op("Unsqueeze", name, w.ints(1))
+        wide.append(name if side == "a" else w.op("Transpose", name, perm=[0, 2, 1]))
+        left += one.rank - 2
+    y = w.op("MatMul", *wide)
+    alone = [axis for axis, one in ((1, inputs[0]), (2, inputs[1])) if one.rank == 2]
+    if alone and left:
+        y = w.op("Squeeze", y, w.ints(*alone))
+    elif alone:
+        y = w.op("Squeeze", y, w.ints(2))
+    return [Wire(y, 1 + max(left, 1))]
+
+
+def cut(w: Writer, layer: kinds.Slice, inputs: list[Wire]) -> list[Wire]:
+    """Entries of an axis."""
+    far = (1 << 62) if layer.step > 0 else -(1 << 62)
+    stop = far if layer.stop is None else layer.stop
+    y = w.op("Slice", inputs[0].name, w.ints(layer.start), w.ints(stop), w.ints(layer.axis), w.ints(layer.step))
+    return [Wire(y, inputs[0].rank)]
+
+
+def pad(w: Writer, layer: kinds.Pad, inputs: list[Wire]) -> list[Wire]:
+    """Entries added to an axis."""
+    rank = inputs[0].rank
+    pads = [0] * (2 * rank)
+    pads[layer.axis % rank], pads[rank + layer.axis % rank] = layer.front, layer.behind
+    y = w.op("Pad", inputs[0].name, w.ints(*pads), w.scalar(layer.value), mode=layer.mode)
+    return [Wire(y, rank)]
+
+
+def power(w: Writer, layer: kinds.Power, inputs: list[Wire]) -> list[Wire]:
+    """A power."""
+    return [inputs[0]._replace(name=w.op("Pow", inputs[0].name, w.scalar(layer.exponent)))]
+
+
+def feature_mean(w: Writer, _layer: kinds.FeatureMean, inputs: list[Wire]) -> list[Wire]:
+    """The mean of each step's features, as one feature."""
+    return [inputs[0]._replace(name=w.op("ReduceMean", inputs[0].name, axes=[-1]))]
+
+
 def time_distributed(w: Writer, layer: kinds.TimeDistributed, inputs: list[Wire]) -> list[Wire]:
-    """A layer for every step, where it works on the last axis anyway."""
-    inner = layer.layer
-    if not isinstance(inner, (kinds.Dense, kinds.Elementwise)):
-        raise refusal(layer, f"holds {inner.owner}, which looks at more than the features of a step")
-    out = LAYERS[type(inner)](w, inner, inputs)
-    return [one._replace(mask=inputs[0].mask if layer.passes_mask else None) for one in out]
+    """A layer for every step: all steps of all rows as rows of their own."""
+    inner, x = layer.layer, inputs[0]
+    if type(inner) not in LAYERS:
+        raise refusal(layer, f"holds {inner.owner}, which carries a state or has no form there")
+    shape = w.op("Shape", x.name)
+    rest = w.op("Slice", shape, w.ints(2), w.ints(1 << 62), w.ints(0))
+    flat = w.op("Reshape", x.name, w.op("Concat", w.ints(-1), rest, axis=0))
+    front = w.op("Slice", shape, w.ints(0), w.ints(2), w.ints(0))
+    mask = x.mask if layer.passes_mask else None
+    out = []
+    for one in LAYERS[type(inner)](w, inner, [Wire(flat, x.rank - 1)]):
+        own = w.op("Slice", w.op("Shape", one.name), w.ints(1), w.ints(1 << 62), w.ints(0))
+        out.append(Wire(w.op("Reshape", one.name, w.op("Concat", front, own, axis=0)), one.rank + 1, mask))
+    return out
 
 
 LAYERS: dict[type[Layer], Callable[..., list[Wire]]] = {
@@ -243,6 +321,7 @@ LAYERS: dict[type[Layer], Callable[..., list[Wire]]] = {
     kinds.Flatten: flatten, kinds.Reshape: reshape, kinds.Permute: permute, kinds.RepeatVector: repeat,
     kinds.Cropping: cropping, kinds.ZeroPadding: zero_padding, kinds.UpSampling: up_sampling,
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
-    kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
-    kinds.WeightedAttention: weighted_attention, kinds.TimeDistributed: time_distributed,
+    kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention, kinds.Dot: dot,
+    kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Slice: cut, kinds.Pad: pad,
+    kinds.Power: power, kinds.FeatureMean: feature_mean, kinds.TimeDistributed: time_distributed,
 }

@@ -13,7 +13,7 @@ import numpy as np
 from kiyas.recurrent.activations import find
 from kiyas.recurrent.export.onnx_activations import inside
 from kiyas.recurrent.export.onnx_graph import Wire, Writer, refusal
-from kiyas.recurrent.layers import GRU, LSTM, Bidirectional, Layer, Recurrent
+from kiyas.recurrent.layers import GRU, LSTM, Backward, Bidirectional, Layer, Recurrent
 
 # Where the blocks i o f c of ONNX stand among ours.
 _LSTM_ORDER = (0, 3, 1, 2)
@@ -32,6 +32,16 @@ def recurrent(w: Writer, layer: Recurrent, inputs: list[Wire], state: list[str])
         out = y if x.mask is None or layer.zero_output_for_mask else _repeated(w, y, x.mask)
     first = Wire(out, 3, x.mask if layer.passes_mask else None) if layer.return_sequences else Wire(out, 2)
     return [first, *(Wire(name, 2) for name in last)] if layer.return_state else [first], last
+
+
+def backward(w: Writer, layer: Backward, inputs: list[Wire], state: list[str]) -> tuple[list[Wire], list[str]]:
+    """A layer from the end to the beginning, its outputs in order of time."""
+    inner, x = layer.layer, inputs[0]
+    if inner.return_sequences and x.mask is not None and not inner.zero_output_for_mask:
+        raise refusal(layer, "repeats outputs at masked steps; ONNX has zeros there")
+    y, last = _one_way(w, layer, inner, x, [i.name for i in inputs[1:]] or state, True)
+    first = Wire(y, 3, x.mask) if inner.return_sequences else Wire(last[0], 2)
+    return [first, *(Wire(name, 2) for name in last)] if inner.return_state else [first], last
 
 
 def bidirectional(w: Writer, layer: Bidirectional, inputs: list[Wire], state: list[str]

@@ -9,7 +9,7 @@ from kiyas.errors import missing_extra
 from kiyas.recurrent.export.onnx_graph import refusal
 from kiyas.recurrent.export.torch_layers import LAYERS, Flow
 from kiyas.recurrent.export.torch_recurrent import RecurrentPart, recurrent
-from kiyas.recurrent.layers import Bidirectional, Nested, Recurrent
+from kiyas.recurrent.layers import Backward, Bidirectional, Nested, Recurrent
 from kiyas.recurrent.model import Model
 
 Tensor = Any
@@ -51,7 +51,7 @@ def _module_class() -> Any:
                     continue
                 if isinstance(layer, Nested):
                     part: Any = _module_class()(torch, layer.model)
-                elif isinstance(layer, (Recurrent, Bidirectional)):
+                elif isinstance(layer, (Recurrent, Bidirectional, Backward)):
                     part = recurrent(torch, layer)
                 elif type(layer) in LAYERS:
                     part = LAYERS[type(layer)](torch, layer)

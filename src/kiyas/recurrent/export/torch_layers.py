@@ -13,6 +13,7 @@ from kiyas.recurrent.export.onnx_graph import refusal
 from kiyas.recurrent.layers import Layer
 
 Tensor = Any
+_MASKED = 1e9  # what attention takes from the scores of masked steps
 
 
 class Flow(NamedTuple):
@@ -208,19 +209,33 @@ def common(inputs: list[Flow]) -> Tensor | None:
 
 
 def attention(torch: Any, layer: kinds.Attention) -> Part:
-    """Dot-product attention."""
-    if layer.causal or layer.concat_weight is not None:
-        raise refusal(layer, "is causal or scored by concatenation", "PyTorch")
+    """Attention by inner products, by sums through tanh, or additive."""
     factor = 1.0 if layer.scale is None else layer.scale
+    weights = layer.weights if isinstance(layer, kinds.AdditiveAttention) else None
+    module = None if weights is None else torch.nn.ParameterDict({"weights": tensor(torch, weights)})
+
+    def scored(query: Tensor, key: Tensor) -> Tensor:
+        if isinstance(layer, kinds.AdditiveAttention):
+            terms = torch.tanh(query[:, :, None] + key[:, None])
+            return (terms if module is None else terms * module["weights"]).sum(-1)
+        if layer.concat_weight is not None:
+            return layer.concat_weight * torch.tanh(factor * (query[:, :, None] + key[:, None])).sum(-1)
+        return factor * query @ key.transpose(1, 2)
 
     def run(inputs: list[Flow]) -> list[Flow]:
-        if any(i.mask is not None for i in inputs):
-            raise ValueError(f"{layer.owner}: masked attention is not carried over to PyTorch")
-        query, value, key = inputs[0].values, inputs[1].values, inputs[-1].values
-        weights = torch.softmax(factor * query @ key.transpose(1, 2), -1)
-        return [Flow(weights @ value), *([Flow(weights)] if layer.return_scores else [])]
+        query, value = inputs[0], inputs[1]
+        found = scored(query.values, inputs[-1].values)
+        if layer.causal:
+            found = found - _MASKED * torch.ones_like(found).triu(1)
+        if value.mask is not None:
+            found = found - _MASKED * (~value.mask)[:, None].to(found)
+        share = torch.softmax(found, -1)
+        y = share @ value.values
+        if query.mask is not None:
+            y = y * query.mask[..., None].to(y)
+        return [Flow(y, query.mask), *([Flow(share)] if layer.return_scores else [])]
 
-    return Part(None, run)
+    return Part(module, run)
 
 
 def weighted_attention(torch: Any, layer: kinds.WeightedAttention) -> Part:
@@ -258,11 +273,52 @@ def _cropping(_torch: Any, layer: kinds.Cropping) -> Part:
 
 def _distributed(torch: Any, layer: kinds.TimeDistributed) -> Part:
     inner = layer.layer
-    if not isinstance(inner, (kinds.Dense, kinds.Elementwise)):
-        raise refusal(layer, f"holds {inner.owner}, which looks at more than the features of a step", "PyTorch")
+    if type(inner) not in LAYERS:
+        raise refusal(layer, f"holds {inner.owner}, which carries a state or has no form there", "PyTorch")
     module, run = LAYERS[type(inner)](torch, inner)
-    return Part(module, lambda inputs: [one._replace(mask=inputs[0].mask if layer.passes_mask else None)
-                                        for one in run(inputs)])
+
+    def each(inputs: list[Flow]) -> list[Flow]:
+        x, mask = inputs[0]
+        out = run([Flow(x.flatten(0, 1))])
+        return [Flow(one.values.unflatten(0, x.shape[:2]), mask if layer.passes_mask else None) for one in out]
+
+    return Part(module, each)
+
+
+def _dot(_torch: Any, layer: kinds.Dot) -> Part:
+    axes = (layer.axes, layer.axes) if isinstance(layer.axes, int) else layer.axes
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        a, b = (one.values.movedim(axis, -1) for one, axis in zip(inputs, axes, strict=True))
+        if layer.normalize:
+            a, b = (x / x.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt() for x in (a, b))
+        wide_a, wide_b = (x if x.dim() == 3 else x[:, None] for x in (a, b))
+        y = wide_a @ wide_b.transpose(1, 2)
+        return [Flow(y.reshape(y.shape[0], *((*a.shape[1:-1], *b.shape[1:-1]) or (1,))))]
+
+    return Part(None, run)
+
+
+def _slice(torch: Any, layer: kinds.Slice) -> Part:
+    def cut(x: Tensor) -> Tensor:
+        places = range(*slice(layer.start, layer.stop, layer.step).indices(x.shape[layer.axis]))
+        return x.index_select(layer.axis, torch.tensor(list(places), device=x.device))
+
+    return _plain(cut, ends=True)
+
+
+def _pad(torch: Any, layer: kinds.Pad) -> Part:
+    mode, value = {"constant": ("constant", layer.value), "reflect": ("reflect", None),
+                   "edge": ("replicate", None)}[layer.mode]
+
+    def padded(x: Tensor) -> Tensor:
+        # PyTorch pads the last axis, and mirrors in three axes only.
+        moved = x.movedim(layer.axis, -1)
+        shape = moved.shape
+        flat = torch.nn.functional.pad(moved.reshape(1, -1, shape[-1]), (layer.front, layer.behind), mode, value)
+        return flat.reshape(*shape[:-1], flat.shape[-1]).movedim(-1, layer.axis)
+
+    return _plain(padded, ends=True)
 
 
 LAYERS: dict[type[Layer], Callable[[Any, Any], Part]] = {
@@ -282,5 +338,8 @@ LAYERS: dict[type[Layer], Callable[[Any, Any], Part]] = {
     kinds.UpSampling: lambda _, layer: _plain(lambda x: x.repeat_interleave(layer.times, 1), ends=True),
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
     kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
-    kinds.WeightedAttention: weighted_attention, kinds.TimeDistributed: _distributed,
+    kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Dot: _dot,
+    kinds.Slice: _slice, kinds.Pad: _pad, kinds.TimeDistributed: _distributed,
+    kinds.Power: lambda _, layer: _plain(lambda x: x**layer.exponent),
+    kinds.FeatureMean: lambda _, layer: _plain(lambda x: x.mean(-1, keepdim=True)),  # noqa: ARG005
 }

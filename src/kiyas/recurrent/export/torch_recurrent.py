@@ -14,7 +14,7 @@ import numpy as np
 from kiyas.recurrent.activations import find
 from kiyas.recurrent.export.onnx_graph import refusal
 from kiyas.recurrent.export.torch_layers import Flow, tensor
-from kiyas.recurrent.layers import GRU, LSTM, Bidirectional, Layer, Recurrent
+from kiyas.recurrent.layers import GRU, LSTM, Backward, Bidirectional, Layer, Recurrent
 
 Tensor = Any
 # What PyTorch's layers have no option for: the value that means "absent", and words for the rest.
@@ -26,14 +26,20 @@ class RecurrentPart(NamedTuple):
     """A recurrent layer there: its modules by direction, and the layer."""
 
     module: Any
-    layer: Recurrent | Bidirectional
+    layer: Recurrent | Bidirectional | Backward
 
     def run(self, torch: Any, inputs: list[Flow], state: list[Tensor]) -> tuple[list[Flow], list[Tensor]]:
         """Outputs, and the new state, each (batch, width)."""
         layer, (x, mask) = self.layer, inputs[0]
         given = [i.values for i in inputs[1:]] or state
         lengths = None if mask is None else _lengths(torch, layer, mask)
-        if isinstance(layer, Recurrent):
+        own: Any = layer.layer if isinstance(layer, Backward) else layer
+        if isinstance(layer, Backward):
+            if lengths is not None and own.return_sequences and not own.zero_output_for_mask:
+                raise ValueError(f"{layer.owner}: repeats outputs at masked steps; PyTorch has zeros there")
+            y, new = _one_way(torch, self.module, x, lengths, given, True)
+            ways = [y if own.return_sequences else new[0]]
+        elif isinstance(layer, Recurrent):
             y, new = _one_way(torch, self.module, x, lengths, given, layer.go_backwards)
             if layer.go_backwards and layer.return_sequences:
                 y = y.flip(1)
@@ -42,18 +48,20 @@ class RecurrentPart(NamedTuple):
             ways = [y if layer.return_sequences else new[0]]
         else:
             split, ways, new = len(layer.forward.state_widths), [], []
-            for way, own, backwards in (("forward", given[:split], False), ("backward", given[split:], True)):
-                y, last = _one_way(torch, self.module[f"{way}_"], x, lengths, own, backwards)
+            for way, begun, backwards in (("forward", given[:split], False), ("backward", given[split:], True)):
+                y, last = _one_way(torch, self.module[f"{way}_"], x, lengths, begun, backwards)
                 ways.append(y if layer.return_sequences else last[0])
                 new += last
             ways = ways if layer.merge is None else [_merged(torch, layer.merge, *ways)]
-        after = mask if layer.return_sequences and layer.passes_mask else None
+        after = mask if own.return_sequences and own.passes_mask else None
         out = [Flow(one, after) for one in ways]
-        return out + [Flow(one) for one in new] if layer.return_state else out, new
+        return out + [Flow(one) for one in new] if own.return_state else out, new
 
 
-def recurrent(torch: Any, layer: Recurrent | Bidirectional) -> RecurrentPart:
+def recurrent(torch: Any, layer: Recurrent | Bidirectional | Backward) -> RecurrentPart:
     """The modules of a layer; `InputError` naming it for options that they have not."""
+    if isinstance(layer, Backward):
+        return RecurrentPart(_module(torch, layer, layer.layer), layer)
     if isinstance(layer, Recurrent):
         return RecurrentPart(_module(torch, layer, layer), layer)
     if layer.forward.go_backwards:
