@@ -128,7 +128,7 @@ void CoordinateFamily::make_table(Prepared& query) const {
 }
 
 void CoordinateFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                              uint64_t* masks) const {
+                              uint64_t* masks, Looks&) const {
   uint32_t sums[kBlock];
   const uint8_t* codes = codes_.codes + start * grid_.dims;
   for (int j = 0; j < count; ++j) {

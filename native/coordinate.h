@@ -62,7 +62,8 @@ class CoordinateFamily final : public Family {
   // is not known here (a user's function): then tables bound the score.
   CoordinateFamily(const Level& level, const Grid& grid, const GridCodes& codes, int64_t rows,
                    const CoordinateMeasure& measure, const double* folded, int count, RawScorer* raw);
-  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+              Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:

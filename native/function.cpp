@@ -24,7 +24,7 @@ FunctionFamily::FunctionFamily(const Level& level, UserFunction function, const 
       queries_(level, codes, queries, norm2, count) {}
 
 void FunctionFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                            uint64_t* masks) const {
+                            uint64_t* masks, Looks&) const {
   double p[kBlock], a2[kBlock], value[kBlock];
   for (int j = 0; j < count; ++j) {
     upper_products(level_, codes_, queries_, first + j, start, rows, p);

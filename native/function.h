@@ -14,7 +14,8 @@ class FunctionFamily final : public Family {
  public:
   FunctionFamily(const Level& level, UserFunction function, const InnerCodes& codes, const double* queries,
                  const double* norm2, int count);
-  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+              Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:

@@ -1,7 +1,9 @@
 #include "inner.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "parallel.h"
@@ -13,6 +15,8 @@ namespace {
 constexpr double kLeast = 1e-15, kMost = 1e15;
 // Relative to ab (and a² + b²): more than all double roundings of a bound and of the final formula together.
 constexpr double kSlackP = 1e-12;
+// Bytes from four dimensions of a row's head to its next four.
+constexpr int64_t kHeadApart = 4 * kGroup;
 
 float round_up(double x) { return std::nextafter(static_cast<float>(x), std::numeric_limits<float>::infinity()); }
 
@@ -20,8 +24,9 @@ bool uses_distance(Inner kind) {
   return kind == Inner::euclidean || kind == Inner::hybrid || kind == Inner::poincare;
 }
 
-// Codes of one part of a row, and the norm of what they leave out.
-double encode_part(const double* x, int64_t dims, uint8_t* codes, float& scale) {
+// Codes of one part of a row, and the norm of what they leave out. Four at a time lie together, `apart` bytes from
+// the four before.
+double encode_part(const double* x, int64_t dims, uint8_t* codes, int64_t apart, float& scale) {
   double largest = 0, left = 0;
   for (int64_t i = 0; i < dims; ++i) largest = std::max(largest, std::fabs(x[i]));
   scale = static_cast<float>(largest / 127);
@@ -29,7 +34,7 @@ double encode_part(const double* x, int64_t dims, uint8_t* codes, float& scale) 
   const double step = scale > 0 ? static_cast<double>(scale) : 0.0;
   for (int64_t i = 0; i < dims; ++i) {
     const double c = step > 0 ? std::clamp(std::nearbyint(x[i] / step), -127.0, 127.0) : 0.0;
-    codes[i] = static_cast<uint8_t>(static_cast<int>(c) + 128);
+    codes[i / 4 * apart + i % 4] = static_cast<uint8_t>(static_cast<int>(c) + 128);
     const double e = x[i] - step * c;
     left += e * e;
   }
@@ -44,20 +49,20 @@ double length(const double* x, int64_t dims) {
 
 void encode_row(const double* x, int64_t row, const InnerCodes& out) {
   const double norm = std::sqrt(out.norm2[row]);
-  uint8_t* head = out.head + row * out.head_dims;
+  uint8_t* head = out.group(row) + InnerCodes::place(row);
   uint8_t* tail = out.tail + row * out.tail_dims;
   if (!(norm >= kLeast && norm <= kMost)) {
-    std::fill(head, head + out.head_dims, uint8_t{128});
+    for (int64_t i = 0; i < out.head_dims; ++i) head[i / 4 * kHeadApart + i % 4] = 128;
     if (out.tail_dims) std::fill(tail, tail + out.tail_dims, uint8_t{128});
     out.scale[row] = out.tail_scale[row] = out.rest[row] = 0;
     out.residual[row] = norm == 0 ? 0.0f : std::numeric_limits<float>::infinity();
     return;
   }
   const double off = out.turned * norm;
-  out.residual[row] = round_up(encode_part(x, out.head_dims, head, out.scale[row]) + off);
+  out.residual[row] = round_up(encode_part(x, out.head_dims, head, kHeadApart, out.scale[row]) + off);
   out.rest[row] = out.tail_scale[row] = 0;
   if (out.tail_dims == 0) return;
-  encode_part(x + out.head_dims, out.tail_dims, tail, out.tail_scale[row]);
+  encode_part(x + out.head_dims, out.tail_dims, tail, 4, out.tail_scale[row]);
   out.rest[row] = round_up(length(x + out.head_dims, out.tail_dims) + off);
 }
 
@@ -140,12 +145,11 @@ void turn_vectors(const Level& level, const float* turn, int64_t dims, const dou
 InnerQueries::InnerQueries(const Level& level, const InnerCodes& codes, const double* queries, const double* norm2,
                            int count)
     : dims_(codes.head_dims + codes.tail_dims),
-      padded_((codes.head_dims + level.dot_step - 1) / level.dot_step * level.dot_step),
-      stride_(padded_ + kSlack),
+      stride_(codes.steps() * 4),
       tail_padded_((codes.tail_dims + level.dot_step - 1) / level.dot_step * level.dot_step),
       tail_stride_(tail_padded_ + kSlack),
-      queries_(queries),
       norm2_(norm2),
+      values_(static_cast<size_t>(dims_) * count),
       codes_(static_cast<size_t>(stride_) * count, 0),
       tail_codes_(codes.tail_dims ? static_cast<size_t>(tail_stride_) * count : 0, 0),
       query_(count),
@@ -160,6 +164,7 @@ InnerQueries::InnerQueries(const Level& level, const InnerCodes& codes, const do
     const double norm = std::sqrt(norm2[j]);
     trusted_[j] = norm == 0 || (norm >= kLeast && norm <= kMost);
     InnerQuery& out = query_[j];
+    if (trusted_[j]) std::transform(q, q + dims, values_.begin() + j * dims, [](double v) { return static_cast<float>(v); });
     const double left = code_query(q, head_dims, limit, trusted_[j], codes_.data() + j * stride_, out);
     const double off = codes.turned * norm;
     head_[j] = dims == head_dims ? norm * (1 + 1e-15) : length(q, head_dims) + off;
@@ -182,15 +187,23 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
   const double a2 = queries.norm2(query), b2 = codes.norm2[row], a = std::sqrt(a2), b = std::sqrt(b2);
   if (a == 0 || b == 0) return {0, 0};
   const double slack = slack_of(codes), most = std::min(a * b, (a2 + b2) / 2) * (1 + slack);
+  if (!queries.trusted(query)) return {-a * b * (1 + slack), most};
   const int64_t h = codes.head_dims, t = codes.tail_dims;
-  double p = 0, error = queries.head(query) * static_cast<double>(codes.residual[row]) * (1 + 1e-7);
-  if (codes.scale[row] != 0)
-    p = static_cast<double>(codes.scale[row]) * level.code_dot(codes.head + row * h, queries.values(query), h);
+  const double r = codes.residual[row];
+  // What the codes leave out, and how the sums over them round.
+  double p = 0, error = queries.head(query) * (r + code_dot_error(h) * (b + r)) * (1 + 1e-7);
+  if (codes.scale[row] != 0) {
+    std::vector<uint8_t> head(codes.steps() * 4);
+    const uint8_t* from = codes.group(row) + InnerCodes::place(row);
+    for (int64_t s = 0; s < codes.steps(); ++s) std::memcpy(head.data() + 4 * s, from + s * kHeadApart, 4);
+    p = static_cast<double>(codes.scale[row]) * level.code_dot(head.data(), queries.values(query), h);
+  }
   if (codes.tail_scale[row] != 0) {
     const double step = codes.tail_scale[row];
     p += step * level.code_dot(codes.tail + row * t, queries.values(query) + h, t);
     // Half a step a dimension at most; the true norm is not stored for the tail.
-    error += queries.rest(query) * (step / 2 * std::sqrt(static_cast<double>(t)) * (1 + 1e-6) + codes.turned * b);
+    const double off = step / 2 * std::sqrt(static_cast<double>(t)) * (1 + 1e-6) + codes.turned * b;
+    error += queries.rest(query) * (off + code_dot_error(t) * (b + off));
   } else {
     error += queries.rest(query) * static_cast<double>(codes.rest[row]);
   }
@@ -198,27 +211,10 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
   return {std::max(p - error, -a * b * (1 + slack)), std::min(p + error, most)};
 }
 
-double upper_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t row) {
-  const double a = std::sqrt(queries.norm2(query)), b = std::sqrt(codes.norm2[row]), r = codes.residual[row];
-  const InnerQuery &q = queries.query(query), &t = queries.tail(query);
-  int32_t head, tail;
-  level.dot(codes.head + row * codes.head_dims, codes.head_dims, 1, queries.codes(query), queries.stride(), 1,
-            queries.padded(), &head);
-  level.dot(codes.tail + row * codes.tail_dims, codes.tail_dims, 1, queries.tail_codes(query), 0, 1,
-            queries.tail_padded(), &tail);
-  const double step = codes.tail_scale[row], rest = codes.rest[row];
-  const double p = static_cast<double>(codes.scale[row]) * q.step * (head - q.shift) + step * t.step * (tail - t.shift);
-  const double left = step > 0 ? step / 2 * std::sqrt(static_cast<double>(codes.tail_dims)) * (1 + 1e-6) + codes.turned * b
-                               : rest;
-  return p + q.residual * (b + r) + queries.head(query) * r + t.residual * (rest + left) + queries.rest(query) * left +
-         1e-9 * (a * b) + slack_of(codes) * (a * b);
-}
-
 void head_products(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start,
                    int rows, Interval* out) {
   int32_t dots[kBlock];
-  level.dot(codes.head + start * codes.head_dims, codes.head_dims, rows, queries.codes(query), queries.stride(), 1,
-            queries.padded(), dots);
+  level.dots(codes.group(start), codes.steps(), rows, queries.codes(query), queries.stride(), 1, dots);
   const InnerQuery& q = queries.query(query);
   const double a = std::sqrt(queries.norm2(query)), head = queries.head(query), rest = queries.rest(query);
   for (int i = 0; i < rows; ++i) {
@@ -250,18 +246,19 @@ InnerFamily::InnerFamily(const Level& level, Inner kind, double parameter, const
   }
 }
 
-void InnerFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                         uint64_t* masks) const {
-  int32_t dots[kTile * kBlock];
-  level_.dot(codes_.head + start * codes_.head_dims, codes_.head_dims, rows, queries_.codes(first), queries_.stride(),
-             count, queries_.padded(), dots);
-  float norms[kBlock];
-  for (int i = 0; i < rows; ++i) norms[i] = norm_up(codes_.norm2[start + i]);
-  const InnerBlock block{codes_.scale + start, codes_.residual + start, codes_.rest + start, norms,
+void InnerFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+                         Looks& looks) const {
+  level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
+              looks.products);
+  if (looks.start != start) {
+    for (int i = 0; i < rows; ++i) looks.norms[i] = norm_up(codes_.norm2[start + i]);
+    looks.start = start;
+  }
+  const InnerBlock block{codes_.scale + start, codes_.residual + start, codes_.rest + start, looks.norms,
                          factor_ ? factor_ + start : nullptr, rows};
   for (int j = 0; j < count; ++j)
     masks[j] = queries_.trusted(first + j)
-                   ? level_.inner_filter(kind_, block, queries_.query(first + j), dots + j * rows, thresholds[j])
+                   ? level_.inner_filter(kind_, block, queries_.query(first + j), looks.products + j * kBlock, thresholds[j])
                    : ~uint64_t{0};
 }
 
@@ -269,6 +266,41 @@ void InnerFamily::prefetch(int64_t row) const {
   if (codes_.tail_dims == 0) return;
   const uint8_t* tail = codes_.tail + row * codes_.tail_dims;
   for (int64_t i = 0; i < codes_.tail_dims; i += 64) __builtin_prefetch(tail + i);
+}
+
+uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask,
+                             const Looks& looks) const {
+  const int query = first + j;
+  // What the head let through, most of it for want of the tail.
+  if (codes_.tail_dims == 0 || !queries_.trusted(query)) return mask;
+  const InnerQuery &q = queries_.query(query), &t = queries_.tail(query);
+  const double half = std::sqrt(static_cast<double>(codes_.tail_dims)) / 2 * (1 + 1e-6);
+  const double head = queries_.head(query), rest = queries_.rest(query), slack = slack_of(codes_) + 1e-9 + kMargin;
+  float p[kBlock], norms[kBlock], factors[kBlock];
+  int count = 0;
+  for (uint64_t left = mask; left; left &= left - 1, ++count) {
+    const int i = std::countr_zero(left);
+    const int64_t row = start + i;
+    const double b = looks.norms[i], r = codes_.residual[row], step = codes_.tail_scale[row];
+    const int32_t tail =
+        level_.dot(codes_.tail + row * codes_.tail_dims, queries_.tail_codes(query), queries_.tail_padded());
+    const double product = static_cast<double>(codes_.scale[row]) * q.step * (looks.products[j * kBlock + i] - q.shift) +
+                           step * t.step * (tail - t.shift);
+    // Half a step a dimension at most; the true norm is not stored for the tail.
+    const double off = step > 0 ? step * half + codes_.turned * b : static_cast<double>(codes_.rest[row]);
+    const double error = q.residual * (b + r) + head * r + t.residual * (codes_.rest[row] + off) + rest * off;
+    p[count] = static_cast<float>(product + error + slack * (q.norm * b));
+    norms[count] = looks.norms[i];
+    factors[count] = factor_ ? factor_[row] : 0.0f;
+  }
+  const uint64_t reach =
+      level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold);
+  if (count == kBlock || reach != (uint64_t{1} << count) - 1) {
+    int place = 0;
+    for (uint64_t left = mask; left; left &= left - 1, ++place)
+      if (!(reach >> place & 1)) mask &= ~(left & -left);
+  }
+  return mask;
 }
 
 void InnerFamily::cosines(int query, int64_t start, int rows, Interval* out) const {
@@ -303,13 +335,8 @@ double InnerFamily::surrogate(double p, double a2, double b2) const {
   return 0;
 }
 
-Interval InnerFamily::bounds(int query, int64_t row, double threshold) const {
+Interval InnerFamily::bounds(int query, int64_t row, double) const {
   const double a2 = queries_.norm2(query), b2 = codes_.norm2[row];
-  if (codes_.tail_dims) {
-    // What the head let through, most of it for want of the tail.
-    const double high = surrogate(upper_product(level_, codes_, queries_, query, row) + kSlackP * (a2 + b2), a2, b2);
-    if (high + kSlackP * (1 + std::fabs(high)) < threshold) return {high, high};
-  }
   const Interval p = inner_product(level_, codes_, queries_, query, row, uses_distance(kind_));
   Interval s{surrogate(p.low, a2, b2), surrogate(p.high, a2, b2)};
   if (kind_ == Inner::euclidean || kind_ == Inner::poincare) {

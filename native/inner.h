@@ -13,7 +13,7 @@
 namespace kiyas {
 
 struct InnerCodes {
-  uint8_t* head;      // rows × head_dims: 128 + round(x / scale), 128 for zero
+  uint8_t* head;      // rows × head_dims: 128 + round(x / scale), 128 for zero; in groups (products.h)
   uint8_t* tail;      // rows × tail_dims, likewise; unused where tail_dims is 0
   int64_t head_dims, tail_dims;
   float* scale;       // a row: value of one step of the head
@@ -23,6 +23,12 @@ struct InnerCodes {
   double* norm2;      // a row: ‖x‖², correctly rounded
   double turned;      // error of the turned rows relative to ‖x‖; 0 without a turn
   const float* turn;  // the matrix rows are turned by, dims × dims, or null
+
+  // Steps of four dimensions that a head takes; the last is filled up.
+  int64_t steps() const { return (head_dims + 3) / 4; }
+  // The group of a row, and where in each of its steps the row's four bytes are.
+  uint8_t* group(int64_t row) const { return head + row / kGroup * steps() * 4 * kGroup; }
+  static int64_t place(int64_t row) { return row % kGroup * 4; }
 };
 
 // ‖x‖² of rows [begin, end) into out[0], out[1], …; correctly rounded.
@@ -35,8 +41,8 @@ void encode_inner(const Level& level, const Rows& rows, int64_t begin, int64_t e
 void turn_vectors(const Level& level, const float* turn, int64_t dims, const double* vectors, int64_t count,
                   double* out, int threads);
 
-// Queries (count × dims doubles, turned as the rows are, with the squared norms of the originals; both must outlive
-// this) and the codes of their heads.
+// Queries (count × dims doubles, turned as the rows are, with the squared norms of the originals, which must outlive
+// this) and their codes.
 class InnerQueries {
  public:
   InnerQueries(const Level& level, const InnerCodes& codes, const double* queries, const double* norm2, int count);
@@ -44,7 +50,7 @@ class InnerQueries {
   const int8_t* tail_codes(int j) const { return tail_codes_.data() + j * tail_stride_; }
   const InnerQuery& tail(int j) const { return tail_[j]; }  // step, residual and shift only
   int64_t tail_padded() const { return tail_padded_; }
-  const double* values(int j) const { return queries_ + j * dims_; }
+  const float* values(int j) const { return values_.data() + j * dims_; }  // of queries that float32 can hold
   const InnerQuery& query(int j) const { return query_[j]; }
   InnerQuery& query(int j) { return query_[j]; }
   double norm2(int j) const { return norm2_[j]; }
@@ -53,14 +59,13 @@ class InnerQueries {
   double rest(int j) const { return rest_[j]; }
   // Whether float32 can filter for the query.
   bool trusted(int j) const { return trusted_[j] != 0; }
-  int64_t padded() const { return padded_; }
   int64_t stride() const { return stride_; }
   int count() const { return static_cast<int>(query_.size()); }
 
  private:
-  const int64_t dims_, padded_, stride_, tail_padded_, tail_stride_;
-  const double* queries_;
+  const int64_t dims_, stride_, tail_padded_, tail_stride_;
   const double* norm2_;
+  std::vector<float> values_;
   std::vector<int8_t> codes_, tail_codes_;
   std::vector<InnerQuery> query_, tail_;
   std::vector<double> head_, rest_;
@@ -71,10 +76,7 @@ class InnerQueries {
 Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query,
                        int64_t row, bool distance);
 
-// A cheaper bound of p from above, from the codes of the whole row and query.
-double upper_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t row);
-
-// Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone.
+// Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start begins a group.
 void head_products(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start,
                    int rows, Interval* out);
 
@@ -83,10 +85,13 @@ class InnerFamily final : public Family {
   // `parameter`: query norm κ of ndd (0 for the query's own) or β of tempered cosine.
   InnerFamily(const Level& level, Inner kind, double parameter, const InnerCodes& codes, const float* factor,
               const double* queries, const double* norm2, int count);
-  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+              Looks& looks) const override;
   void prefetch(int64_t row) const override;
+  uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, const Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
-  // Intervals of the cosine of rows [start, start + rows), rows <= kBlock, from the codes of heads alone.
+  // Intervals of the cosine of rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start
+  // begins a group.
   void cosines(int query, int64_t start, int rows, Interval* out) const;
 
  private:

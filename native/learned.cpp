@@ -45,7 +45,7 @@ Interval LearnedFamily::network(const Prepared& query, uint32_t positive, uint32
 }
 
 void LearnedFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                           uint64_t* masks) const {
+                           uint64_t* masks, Looks&) const {
   uint32_t positive[kBlock] = {}, negative[kBlock] = {};
   const uint8_t* codes = codes_.codes + start * grid_.dims;
   const int64_t rest = grid_.dims - positive_;

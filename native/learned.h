@@ -13,7 +13,8 @@ class LearnedFamily final : public Family {
   // `cosine` is the inner family with cosine epilogue, or null where α is 0.
   LearnedFamily(const Level& level, const Grid& grid, const GridCodes& codes, int64_t positive, const double* folded,
                 int count, double bias, double alpha, const InnerFamily* cosine);
-  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+              Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "exact_sum.h"
+#include "products.h"
 #include "vectors.h"
 
 namespace kiyas {
@@ -18,73 +20,6 @@ namespace {
 // ---- integer kernels --------------------------------------------------------------------------
 
 #ifdef KIYAS_VECTORS
-
-// Four rows a pass: four accumulators reduce to four sums with three horizontal adds.
-template <int Queries>
-inline void dot_four(const uint8_t* const row[4], const int8_t* q, int64_t qstride, int64_t padded, int32_t* out,
-                     int64_t ostride) {
-  V acc[Queries][4];
-  for (auto& a : acc)
-    for (auto& v : a) v = zero();
-  for (int64_t i = 0; i < padded; i += kDotStep) {
-    // A row at a time: what is live fits the registers.
-    for (int r = 0; r < 4; ++r) {
-      V x[kDotLoads];
-      for (int l = 0; l < kDotLoads; ++l) x[l] = load(row[r] + i + l * kWidth);
-      for (int j = 0; j < Queries; ++j) {
-        V y[kDotLoads];
-        for (int l = 0; l < kDotLoads; ++l) y[l] = load(q + j * qstride + i + l * kWidth);
-        acc[j][r] = dot_step(acc[j][r], x, y);
-      }
-    }
-  }
-  for (int j = 0; j < Queries; ++j) reduce_four(acc[j][0], acc[j][1], acc[j][2], acc[j][3], out + j * ostride);
-}
-
-template <int Queries>
-void dot_queries(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int64_t padded,
-                 int32_t* out) {
-  int r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const uint8_t* row[4];
-    for (int i = 0; i < 4; ++i) row[i] = codes + (r + i) * stride;
-    dot_four<Queries>(row, q, qstride, padded, out + r, rows);
-  }
-  if (r == rows) return;
-  // Fewer than four rows left: the last is read again in place of the missing ones.
-  const uint8_t* row[4];
-  for (int i = 0; i < 4; ++i) row[i] = codes + std::min(r + i, rows - 1) * stride;
-  int32_t rest[Queries * 4];
-  dot_four<Queries>(row, q, qstride, padded, rest, 4);
-  for (int j = 0; j < Queries; ++j)
-    for (int i = 0; r + i < rows; ++i) out[j * rows + r + i] = rest[j * 4 + i];
-}
-
-// One row: two accumulators hide the latency of the sums.
-int32_t dot_one(const uint8_t* row, const int8_t* q, int64_t padded) {
-  V acc[2] = {zero(), zero()};
-  int odd = 0;
-  for (int64_t i = 0; i < padded; i += kDotStep, odd ^= 1) {
-    V x[kDotLoads], y[kDotLoads];
-    for (int l = 0; l < kDotLoads; ++l) x[l] = load(row + i + l * kWidth), y[l] = load(q + i + l * kWidth);
-    acc[odd] = dot_step(acc[odd], x, y);
-  }
-  int32_t out[4];
-  reduce_four(add32(acc[0], acc[1]), zero(), zero(), zero(), out);
-  return out[0];
-}
-
-void dot(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries, int64_t padded,
-         int32_t* out) {
-  if (rows == 1 && queries == 1) {
-    *out = dot_one(codes, q, padded);
-    return;
-  }
-  int j = 0;
-  for (; j + kDotQueries <= queries; j += kDotQueries)
-    dot_queries<kDotQueries>(codes, stride, rows, q + j * qstride, qstride, padded, out + j * rows);
-  for (; j < queries; ++j) dot_queries<1>(codes, stride, rows, q + j * qstride, qstride, padded, out + j * rows);
-}
 
 template <class Op>
 inline void sums_four(const uint8_t* const row[4], const uint8_t* q, int64_t dims, const Op& op, int32_t* out) {
@@ -136,18 +71,6 @@ void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int
 
 #else  // plain loops: x86-64 baseline, ARM
 
-void dot(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries, int64_t padded,
-         int32_t* out) {
-  for (int j = 0; j < queries; ++j)
-    for (int i = 0; i < rows; ++i) {
-      const uint8_t* x = codes + i * stride;
-      const int8_t* y = q + j * qstride;
-      int32_t sum = 0;
-      for (int64_t t = 0; t < padded; ++t) sum += static_cast<int16_t>(x[t]) * static_cast<int16_t>(y[t]);
-      out[j * rows + i] = sum;
-    }
-}
-
 template <class Op>
 void sums(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const Op& op, uint32_t* out) {
   for (int i = 0; i < rows; ++i) {
@@ -177,9 +100,7 @@ void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int
 
 // ---- the float32 filter of the inner family ----------------------------------------------------
 
-// All rounding of this filter is paid for by kMargin, relative to the largest quantity of each
-// comparison; 2e-6 is over thirty roundings of float32. Comparisons are written so that NaN passes.
-constexpr float kMargin = 2e-6f;
+// Comparisons are written so that NaN passes.
 // logarithm() is good to 2e-5, relative.
 constexpr float kLogMargin = 6e-5f;
 
@@ -195,86 +116,127 @@ inline float logarithm(float x) {
   return x < 0.03125f ? small : general;
 }
 
-// Bytes of 0 and 1 to bits: the multiplication gathers one bit of each of eight bytes in the top byte.
-inline uint64_t packed(const uint8_t* pass) {
+// The rows with room: bit i for !(room[i] < 0).
+inline uint64_t with_room(const float* room) {
   uint64_t mask = 0;
+#if KIYAS_LEVEL >= 2
+  for (int i = 0; i < kBlock; i += 16)
+    mask |= uint64_t{_mm512_cmp_ps_mask(_mm512_loadu_ps(room + i), _mm512_setzero_ps(), _CMP_NLT_UQ)} << i;
+#elif KIYAS_LEVEL == 1
   for (int i = 0; i < kBlock; i += 8) {
-    uint64_t eight;
-    std::memcpy(&eight, pass + i, 8);
-    if constexpr (std::endian::native == std::endian::big) eight = __builtin_bswap64(eight);
-    mask |= (eight * 0x0102040810204080u >> 56) << i;
+    const __m256 pass = _mm256_cmp_ps(_mm256_loadu_ps(room + i), _mm256_setzero_ps(), _CMP_NLT_UQ);
+    mask |= static_cast<uint64_t>(_mm256_movemask_ps(pass)) << i;
   }
+#else
+  for (int i = 0; i < kBlock; ++i) mask |= static_cast<uint64_t>(!(room[i] < 0)) << i;
+#endif
   return mask;
 }
 
-// pass[i] = verdict(i, p_hi) over the block, packed to a mask.
-template <class Verdict>
-inline uint64_t verdicts(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, const Verdict& verdict) {
-  uint8_t pass[kBlock] = {};
-  const float own = query.residual + kMargin * query.norm, both_parts = query.residual + query.head;
-  for (int i = 0; i < block.rows; ++i) {
-    const float b = block.norm[i], r = block.residual[i];
-    const float dot = block.scale[i] * (query.step * static_cast<float>(dots[i] - query.shift));
-    const float error = own * b + both_parts * r + query.rest * block.rest[i];
-    pass[i] = verdict(i, b, dot + error) ? 1 : 0;
-  }
-  return packed(pass);
+// A block of rows by their upper bounds of p.
+struct Bounded {
+  const float* p;
+  const float* norm;
+  const float* factor;
+};
+
+// How far a row is from failing, room(i, b, p), over a whole block, to a mask of those that do not.
+template <class Room>
+inline uint64_t verdicts(const Bounded& rows, const Room& room) {
+  float left[kBlock];
+  for (int i = 0; i < kBlock; ++i) left[i] = room(i, rows.norm[i], rows.p[i]);
+  return with_room(left);
 }
 
 // Passes where p reaches t·w(b), with `margin` the relative error of w.
 template <class Width>
-inline uint64_t ratio_filter(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, float t,
-                             float margin, const Width& width) {
-  return verdicts(block, query, dots, [&](int i, float b, float p) {
+inline uint64_t ratio_verdicts(const Bounded& rows, float t, float margin, const Width& width) {
+  return verdicts(rows, [&](int i, float b, float p) {
     const float wanted = t * width(i, b);
-    return !(p < wanted - margin * std::fabs(wanted));
+    return p - (wanted - margin * std::fabs(wanted));
   });
 }
 
-uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
-                      double threshold) {
+uint64_t reach(Inner kind, const Bounded& rows, const InnerQuery& query, double threshold) {
   // Not yet known, or beyond float32 (which holds its digits down to 1e-38 only).
   const double size = std::fabs(threshold);
   if (!(size < 1e30) || (size < 1e-30 && size > 0)) return ~uint64_t{0};
   const float t = static_cast<float>(threshold), a = query.norm, a2 = a * a;
   switch (kind) {
     case Inner::cosine:
-      return ratio_filter(block, query, dots, t, 2 * kMargin, [=](int, float b) { return a * b; });
+      return ratio_verdicts(rows, t, 2 * kMargin, [=](int, float b) { return a * b; });
     case Inner::dot:
-      return ratio_filter(block, query, dots, t, kMargin, [](int, float) { return 1.0f; });
+      return ratio_verdicts(rows, t, kMargin, [](int, float) { return 1.0f; });
     case Inner::ndd: {
       const float k2 = query.kappa * query.kappa, share = a / query.kappa;
-      return ratio_filter(block, query, dots, t, 2 * kMargin,
-                          [=](int, float b) { return share * std::sqrt(0.5f * (k2 + b * b)); });
+      return ratio_verdicts(rows, t, 2 * kMargin,
+                            [=](int, float b) { return share * std::sqrt(0.5f * (k2 + b * b)); });
     }
     case Inner::log_scaled:
-      return ratio_filter(block, query, dots, t, kLogMargin, [=](int, float b) { return logarithm(a * b); });
+      return ratio_verdicts(rows, t, kLogMargin, [=](int, float b) { return logarithm(a * b); });
     case Inner::dice:
-      return ratio_filter(block, query, dots, t, 2 * kMargin, [=](int, float b) { return 0.5f * (a2 + b * b); });
+      return ratio_verdicts(rows, t, 2 * kMargin, [=](int, float b) { return 0.5f * (a2 + b * b); });
     case Inner::tempered_cosine:
-      return ratio_filter(block, query, dots, t, 2 * kMargin, [&](int i, float) { return block.factor[i]; });
+      return ratio_verdicts(rows, t, 2 * kMargin, [=](int i, float) { return rows.factor[i]; });
     case Inner::hybrid:
-      return verdicts(block, query, dots, [=](int, float b, float p) {
+      return verdicts(rows, [=](int, float b, float p) {
         const float scale = a2 + b * b, slack = 4 * kMargin * scale;
         const float d2 = scale - 2 * p + (t > 0 ? -slack : slack);
         const float wanted = t * (1.0f + std::sqrt(std::max(d2, 0.0f)));
-        return !(p < wanted - kMargin * std::fabs(wanted));
+        return p - (wanted - kMargin * std::fabs(wanted));
       });
     case Inner::euclidean:
     case Inner::poincare: {
       // -d >= t, that is d² <= t²·v with v = 1, or (1-a²)(1-b²): kappa holds 1-a² here.
       const float d2 = t * t * (1 + 4 * kMargin);
       const float gap = kind == Inner::poincare ? query.kappa : 1.0f;
-      const float* factor = block.factor;
+      const float* factor = rows.factor;
       if (t > 0) return 0;
-      return verdicts(block, query, dots, [=](int i, float b, float p) {
+      return verdicts(rows, [=](int i, float b, float p) {
         const float reach = factor ? d2 * (gap * factor[i]) : d2;
         const float scale = a2 + b * b;
-        return !(2 * p + reach < scale - 4 * kMargin * (scale + reach));
+        return 2 * p + reach - (scale - 4 * kMargin * (scale + reach));
       });
     }
   }
   return ~uint64_t{0};
+}
+
+// The verdict loops take whole blocks: fewer rows are filled up with copies that end before they do.
+struct Filled {
+  float p[kBlock] = {}, norm[kBlock] = {}, factor[kBlock] = {};
+  Bounded rows;
+  Filled(const float* bounds, const float* norms, const float* factors, int count) : rows{p, norm, factors ? factor : nullptr} {
+    std::copy_n(bounds, count, p);
+    std::copy_n(norms, count, norm);
+    if (factors) std::copy_n(factors, count, factor);
+  }
+};
+
+uint64_t inner_reach(Inner kind, const float* p, const float* norm, const float* factor, int rows,
+                     const InnerQuery& query, double threshold) {
+  if (rows == kBlock) return reach(kind, {p, norm, factor}, query, threshold);
+  return reach(kind, Filled(p, norm, factor, rows).rows, query, threshold);
+}
+
+template <class Count>
+inline void upper_bounds(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, Count count, float* p) {
+  const float own = query.residual + kMargin * query.norm, both_parts = query.residual + query.head;
+  for (int i = 0; i < count; ++i) {
+    const float dot = block.scale[i] * (query.step * static_cast<float>(dots[i] - query.shift));
+    p[i] = dot + (own * block.norm[i] + both_parts * block.residual[i] + query.rest * block.rest[i]);
+  }
+}
+
+uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
+                      double threshold) {
+  float p[kBlock];
+  if (block.rows == kBlock) {
+    upper_bounds(block, query, dots, std::integral_constant<int, kBlock>{}, p);
+    return reach(kind, {p, block.norm, block.factor}, query, threshold);
+  }
+  upper_bounds(block, query, dots, block.rows, p);
+  return inner_reach(kind, p, block.norm, block.factor, block.rows, query, threshold);
 }
 
 // ---- turned rows --------------------------------------------------------------------------------
@@ -487,14 +449,15 @@ T loss_sum(Loss kind, const T* x, const T* q, const T* inverse, const T* weight,
   return 0;
 }
 
-double code_dot(const uint8_t* codes, const double* q, int64_t dims) {
-  double lane[kLanes] = {};
+float code_dot(const uint8_t* codes, const float* q, int64_t dims) {
+  constexpr int lanes = 32;
+  float lane[lanes] = {};
   int64_t i = 0;
-  for (; i + kLanes <= dims; i += kLanes)
-    for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<double>(static_cast<int>(codes[i + l]) - 128) * q[i + l];
-  double sum = 0;
-  for (; i < dims; ++i) sum += static_cast<double>(static_cast<int>(codes[i]) - 128) * q[i];
-  for (double v : lane) sum += v;
+  for (; i + lanes <= dims; i += lanes)
+    for (int l = 0; l < lanes; ++l) lane[l] += static_cast<float>(static_cast<int>(codes[i + l]) - 128) * q[i + l];
+  float sum = 0;
+  for (; i < dims; ++i) sum += static_cast<float>(static_cast<int>(codes[i]) - 128) * q[i];
+  for (float v : lane) sum += v;
   return sum;
 }
 
@@ -507,6 +470,6 @@ double code_dot(const uint8_t* codes, const double* q, int64_t dims) {
 
 extern const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dot, l1, maxima, table, inner_filter, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, inner_filter, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
 
 }  // namespace kiyas

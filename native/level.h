@@ -9,6 +9,12 @@ constexpr int64_t kSlack = 128;
 constexpr int64_t kTurnPart = 64;
 // Rows a filter looks at together: their verdicts fit one 64-bit mask.
 constexpr int kBlock = 64;
+// Rows whose codes lie together, four dimensions of each row after the other (products.h).
+constexpr int kGroup = 16;
+
+// All rounding of the float32 filter is paid for by this, relative to the largest quantity of each comparison; over
+// thirty roundings of float32.
+constexpr float kMargin = 2e-6f;
 
 // What the epilogue of an inner measure compares p with. Surrogates rank as the measure does.
 enum class Inner : int {
@@ -47,22 +53,31 @@ struct InnerQuery {
 // What a dimension loses by a difference δ: δ itself, min(δ, 1), 1 - e^-δ.
 enum class Loss : int { linear = 0, clipped = 1, exponential = 2 };
 
+// What code_dot rounds by: 32 sums side by side and their sum, dims % 32 of one more, products, q itself.
+inline double code_dot_error(int64_t dims) { return (static_cast<double>(dims) / 32 + 72) * 0x1p-24; }
+
 struct Level {
   const char* name;
   int query_limit;  // largest absolute query code that dot() takes without overflow
   int64_t dot_step;  // bytes that dot() takes at a time: `padded` is a multiple of it
 
-  // out[j*rows + i] = Σ rows[i]·q[j] over `padded` bytes; queries are zero past their end.
-  void (*dot)(const uint8_t* codes, int64_t stride, int rows, const int8_t* q, int64_t qstride, int queries,
-              int64_t padded, int32_t* out);
+  // out[j*kBlock + i] = Σ rows[i]·q[j] over 4·steps bytes, for up to kBlock rows in groups; sums of the rows that
+  // fill a last group mean nothing.
+  void (*dots)(const uint8_t* groups, int64_t steps, int rows, const int8_t* q, int64_t qstride, int queries,
+               int32_t* out);
+  // Σ row·q over `padded` bytes of a row as it lies; the query is zero past its end.
+  int32_t (*dot)(const uint8_t* row, const int8_t* q, int64_t padded);
   // out[i] = Σ |row - q|;  Σ max(row, q);  Σ 16·base[k>>4] + slope[k>>4]·(k&15) with k = |row - q|
   void (*l1)(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out);
   void (*maxima)(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out);
   void (*table)(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
                 const uint8_t* slope, uint32_t* out);
-  // Rows whose score may reach the threshold (in surrogate units): never drops one that does.
+  // Rows whose score may reach the threshold (in surrogate units): never drops one that does. `inner_reach` takes
+  // upper bounds of p, to which kMargin·ab was added.
   uint64_t (*inner_filter)(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
                            double threshold);
+  uint64_t (*inner_reach)(Inner kind, const float* p, const float* norm, const float* factor, int rows,
+                          const InnerQuery& query, double threshold);
   // out[r] = x[r]·m for up to four rows of floats, m (dims × dims): sums in parts of kTurnPart in float32, added in
   // double, so that the error is that of short sums.
   void (*turn)(const float* const x[4], int rows, const float* m, int64_t dims, double* const out[4]);
@@ -78,8 +93,8 @@ struct Level {
                       int64_t dims, float cap);
   double (*loss_double)(Loss kind, const double* x, const double* q, const double* inverse, const double* weight,
                         int64_t dims, double cap);
-  // Σ (code-128)·q in double, to about 1e-13 of ‖codes‖‖q‖.
-  double (*code_dot)(const uint8_t* codes, const double* q, int64_t dims);
+  // Σ (code-128)·q, to code_dot_error(dims)·‖codes‖‖q‖.
+  float (*code_dot)(const uint8_t* codes, const float* q, int64_t dims);
 };
 
 // Levels of this build that this machine can run, weakest first; dispatch.cpp.

@@ -119,7 +119,7 @@ double RawScorer::score(int query, int64_t row) const {
       pool_pair(level_, scratch, profile_, pooling_, queries_ + query * rows_.dims, buffer.data(), rows_.dims));
 }
 
-void RawFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const {
+void RawFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks, Looks&) const {
   double most[kTile];
   for (int j = 0; j < count; ++j) {
     masks[j] = 0;

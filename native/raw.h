@@ -43,7 +43,8 @@ class RawScorer {
 class RawFamily final : public Family {
  public:
   explicit RawFamily(const RawScorer& scorer) : scorer_(scorer) {}
-  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const override;
+  void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+              Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:

@@ -18,6 +18,7 @@ void each_pair(const Rows& rows, const Pairs& pairs, int threads, const Work& wo
     int64_t query = std::upper_bound(ends, ends + pairs.queries, from) - ends;
     for (int64_t i = from; i < to; ++i) {
       while (i >= ends[query]) ++query;
+      if (i + 1 < to) rows.prefetch(pairs.rows[i + 1]);
       rows.read(pairs.rows[i], x.data());
       work(query, i, x.data());
     }

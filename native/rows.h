@@ -43,6 +43,14 @@ struct Rows {
     return buffer.data();
   }
 
+  // Asks for the memory of a row that will be read.
+  void prefetch(int64_t row) const {
+    const int64_t width = type == Type::float64 ? 8 : type == Type::float32 ? 4 : 2;
+    const bool late = row >= base_rows;
+    const char* at = static_cast<const char*>(late ? tail : base) + (late ? row - base_rows : row) * dims * width;
+    for (int64_t i = 0; i < dims * width; i += 64) __builtin_prefetch(at + i);
+  }
+
   void read(int64_t row, double* out) const {
     const bool late = row >= base_rows;
     const int64_t at = (late ? row - base_rows : row) * dims;

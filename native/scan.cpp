@@ -57,6 +57,7 @@ Candidates scan(const Family& family, const ScanInput& in) {
   const int64_t piece = kBlock * (in.queries >= kTile ? 8 : 64);
   parallel(in.rows, piece, threads, [&](int thread, int64_t begin, int64_t end) {
     auto& mine = tallies[thread];
+    const auto looks = std::make_unique<Looks>();
     for (int64_t start = begin; start < end; start += kBlock) {
       const int rows = static_cast<int>(std::min<int64_t>(kBlock, end - start));
       const uint64_t all = rows == kBlock ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;
@@ -68,14 +69,14 @@ Candidates scan(const Family& family, const ScanInput& in) {
         double thresholds[kTile];
         uint64_t masks[kTile];
         for (int j = 0; j < count; ++j) thresholds[j] = shared[first + j].load(std::memory_order_relaxed);
-        family.filter(start, rows, first, count, thresholds, masks);
+        family.filter(start, rows, first, count, thresholds, masks, *looks);
         for (int j = 0; j < count; ++j)
-          for (uint64_t mask = masks[j] & all; mask; mask &= mask - 1) family.prefetch(start + std::countr_zero(mask));
+          for (uint64_t mask = masks[j] &= all; mask; mask &= mask - 1) family.prefetch(start + std::countr_zero(mask));
         for (int j = 0; j < count; ++j) {
           const int q = first + j;
-          if (given_up(q)) continue;
+          if (masks[j] == 0 || given_up(q)) continue;
           int64_t found = 0;
-          for (uint64_t mask = masks[j] & all; mask; mask &= mask - 1) {
+          for (uint64_t mask = family.refine(start, first, j, thresholds[j], masks[j], *looks); mask; mask &= mask - 1) {
             const int64_t row = start + std::countr_zero(mask);
             if (in.allowed && !in.allowed[row]) continue;
             if (in.excluded && in.excluded[q] == row) continue;

@@ -10,20 +10,30 @@ namespace kiyas {
 // Queries a filter call takes: their codes stay in the first-level cache.
 constexpr int kTile = 16;
 
+// What a filter leaves behind for a second look at the same rows, and for its next call on them. One a thread.
+struct Looks {
+  int32_t products[kTile * kBlock];  // inner family: of the rows' heads with the queries, [query·kBlock + row]
+  float norms[kBlock];
+  int64_t start = -1;  // of the rows that `norms` belongs to
+};
+
 struct Interval {
   double low, high;  // the row's score lies between, in the family's surrogate units
 };
 
-// A family of measures over codes of rows. `filter` is fast and never drops a row that may reach the
-// threshold; `bounds` is slower and tight; where it sees that the row stays below the threshold, any interval below
+// A family of measures over codes of rows. `filter` is fast and, like `refine`, never drops a row that may reach
+// the threshold; `bounds` is slower and tight; where it sees that the row stays below the threshold, any interval below
 // it will do.
 class Family {
  public:
   virtual ~Family() = default;
   // Masks of rows [start, start + rows), rows <= kBlock, for queries [first, first + count).
-  virtual void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks) const = 0;
-  // Asks for the memory that `bounds` will read of a row.
+  virtual void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
+                      Looks& looks) const = 0;
+  // Asks for the memory that a second look will read of a row.
   virtual void prefetch(int64_t) const {}
+  // A second, dearer look at the rows of a mask that the filter left of [start, start + kBlock): query `first + j`.
+  virtual uint64_t refine(int64_t, int, int, double, uint64_t mask, const Looks&) const { return mask; }
   virtual Interval bounds(int query, int64_t row, double threshold) const = 0;
 };
 

@@ -98,8 +98,8 @@ inline V dot_step(V acc, const V* x, const V* y) { return _mm512_dpbusd_epi32(ac
 #endif
 #if KIYAS_LEVEL >= 1
 constexpr int64_t kDotStep = kDotLoads * kWidth;
-// 4 rows × 2 queries fill the 16 registers of AVX2; AVX-512 has 32.
-constexpr int kDotQueries = KIYAS_LEVEL == 1 ? 2 : 4;
+// Bytes ahead that are asked for where rows are read from memory; past the end is harmless.
+constexpr int64_t kAhead = 4096;
 #endif
 
 }  // namespace

@@ -93,7 +93,8 @@ void check_integers(const Level& level, bool quick) {
       for (int64_t i = 0; i < (rows - 1) * stride + d + kSlack; ++i) codes[i] = some_byte(mode);
 
       const int64_t padded = (d + level.dot_step - 1) / level.dot_step * level.dot_step;
-      Guarded<int8_t> q(queries * padded);
+      const int64_t steps = (d + 3) / 4, groups = (rows + kGroup - 1) / kGroup;
+      Guarded<int8_t> q(queries * padded), packed(queries * steps * 4);
       for (int j = 0; j < queries; ++j)
         for (int64_t i = 0; i < d; ++i) {
           const int limit = level.query_limit;
@@ -101,15 +102,25 @@ void check_integers(const Level& level, bool quick) {
                                                   : mode == 3            ? (below(2) ? limit : -limit)
                                                   : trial % 2            ? -limit
                                                                          : limit);
+          packed[j * steps * 4 + i] = q[j * padded + i];
         }
-      Guarded<int32_t> dots(rows * queries);
-      level.dot(codes.get(), stride, rows, q.get(), padded, queries, padded, dots.get());
+      // Groups of rows, four dimensions of each after the other; what fills them up is anything.
+      Guarded<uint8_t> grouped(groups * steps * 4 * kGroup);
+      for (int64_t i = 0; i < groups * steps * 4 * kGroup; ++i) grouped[i] = some_byte(mode);
+      for (int r = 0; r < rows && r < kBlock; ++r)
+        for (int64_t i = 0; i < d; ++i)
+          grouped[(r / kGroup * steps + i / 4) * 4 * kGroup + r % kGroup * 4 + i % 4] = codes[r * stride + i];
+      Guarded<int32_t> dots(queries * kBlock);
+      level.dots(grouped.get(), steps, std::min(rows, kBlock), packed.get(), steps * 4, queries, dots.get());
       for (int j = 0; j < queries; ++j)
         for (int r = 0; r < rows; ++r) {
           int64_t sum = 0;
           for (int64_t i = 0; i < d; ++i) sum += int64_t{codes[r * stride + i]} * q[j * padded + i];
-          CHECK(dots[j * rows + r] == sum, "%s dot d=%ld rows=%d row %d: %d, not %ld", level.name, long(d), rows, r,
-                dots[j * rows + r], long(sum));
+          if (r < kBlock)
+            CHECK(dots[j * kBlock + r] == sum, "%s dots d=%ld rows=%d row %d: %d, not %ld", level.name, long(d), rows, r,
+                  dots[j * kBlock + r], long(sum));
+          const int32_t one = level.dot(codes.get() + r * stride, q.get() + j * padded, padded);
+          CHECK(one == sum, "%s dot d=%ld row %d: %d, not %ld", level.name, long(d), r, one, long(sum));
         }
 
       Guarded<uint8_t> u(d + kSlack);
@@ -136,16 +147,15 @@ void check_integers(const Level& level, bool quick) {
               static_cast<unsigned long>(c));
       }
 
-      Guarded<double> w(d);
-      double size = 0, norm = 0;
-      long double exact = 0;
+      Guarded<float> w(d);
+      double size = 0, norm = 0, exact = 0;
       for (int64_t i = 0; i < d; ++i) {
-        w[i] = normal() * std::exp(normal());
-        const double c = codes[i] - 128;
-        exact += static_cast<long double>(c) * w[i], size += c * c, norm += w[i] * w[i];
+        w[i] = static_cast<float>(normal() * std::exp(normal()));
+        const double c = codes[i] - 128, x = w[i];
+        exact += c * x, size += c * c, norm += x * x;
       }
       const double got = level.code_dot(codes.get(), w.get(), d);
-      CHECK(std::fabs(got - static_cast<double>(exact)) <= 9e-13 * std::sqrt(size * norm), "%s code_dot d=%ld", level.name, long(d));
+      CHECK(std::fabs(got - exact) <= code_dot_error(d) * std::sqrt(size * norm), "%s code_dot d=%ld", level.name, long(d));
     }
   }
 }
@@ -316,7 +326,7 @@ struct Coded {
       : dims(data.dims),
         head(turning && data.dims > 1 ? 1 + below(data.dims - 1) : data.dims),
         queries(data.queries),
-        heads(data.rows * head + kSlack),
+        heads((data.rows + kGroup - 1) / kGroup * kGroup * ((head + 3) / 4 * 4)),
         tails(data.rows * (data.dims - head) + kSlack),
         scale(data.rows), residual(data.rows), rest(data.rows), tail_scale(data.rows),
         turn(head < dims ? dims * dims : 0), norm2(data.rows) {

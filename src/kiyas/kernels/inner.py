@@ -9,7 +9,7 @@ import numpy as np
 
 from kiyas.kernels import _native, level
 from kiyas.kernels.request import Found, Request
-from kiyas.kernels.rows import SLACK, Growing
+from kiyas.kernels.rows import GROUP, SLACK, Growing
 from kiyas.kernels.turn import Turn, turn_of
 
 _KINDS = {"cosine": 0, "dot": 1, "euclidean": 2, "ndd": 3, "log_scaled": 4, "hybrid": 5, "dice": 6,
@@ -40,8 +40,10 @@ class InnerCodes:
         if self.native is None:
             self._turn = turn_of(rows.block, count, self._dims)
             head = self._dims if self._turn is None else self._turn.head
-            self._head, self._tail = Growing(np.uint8, head, SLACK), Growing(np.uint8, self._dims - head, SLACK)
-        for part in (self._head, self._tail, *self._row):
+            # Heads lie in groups of rows, four dimensions of each row after the other (native/products.h).
+            self._head, self._tail = Growing(np.uint8, -(-head // 4) * 4), Growing(np.uint8, self._dims - head, SLACK)
+        self._head.grow(-(-count // GROUP) * GROUP)
+        for part in (self._tail, *self._row):
             part.grow(count)
         head = self._dims if self._turn is None else self._turn.head
         turn = self._turn
@@ -153,7 +155,7 @@ def _function_candidates(function: Any, codes: InnerCodes, queries: np.ndarray, 
     begin = stop = 0
     while stop < n:
         # Small blocks first: a threshold is known before many rows have passed without one.
-        begin, stop = stop, min(n, max(256, 8 * stop, k), stop + _FUNCTION_ROWS)
+        begin, stop = stop, min(n, -(-max(256, 8 * stop, k) // GROUP) * GROUP, stop + _FUNCTION_ROWS)
         rows = stop - begin
         upper = np.empty((m, rows))
         _native.upper_products(level(), codes.native, queries, norms2, begin, upper, request.threads)
