@@ -55,3 +55,18 @@ def leaks(fitted_on, held_queries, gains):
     """Documents that were fitted on although a held-out query has them relevant."""
     relevant = {row for q in held_queries for row, gain in gains[q].items() if gain > 0}
     return relevant & set(fitted_on)
+
+
+def groups(gains, share):
+    """The smallest query that each can be reached from, over queries that share more than ``share`` (Jaccard)."""
+    relevant = [{d for d, g in one.items() if g > 0} for one in gains]
+    labels = list(range(len(gains)))
+    changed = True
+    while changed:
+        changed = False
+        for a in range(len(gains)):
+            for b in range(len(gains)):
+                both, either = relevant[a] & relevant[b], relevant[a] | relevant[b]
+                if both and len(both) / len(either) > share and labels[b] > labels[a]:
+                    labels[b], changed = labels[a], True
+    return labels

@@ -8,6 +8,8 @@ import re
 import naive_fit as naive
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kiyas import Index
 from kiyas.cli import main
@@ -122,6 +124,9 @@ def test_known_items_choose_without_judgements():
     assert there.picks == done.picks and there.comparison == done.comparison
     assert np.array_equal(there.measure.matrix, done.measure.matrix)
     assert not np.allclose(there.measure.center, done.measure.center)
+    assert done.cost.memory == 4 * 200 * 12
+    more = choose_known(Pairs(queries, documents, np.arange(200)), np.tile(documents, (3, 1)), measures=["dot"])
+    assert more.cost.memory == 3 * done.cost.memory
 
 
 def test_known_items_do_not_choose_what_one_to_one_matching_flatters():
@@ -148,6 +153,16 @@ def test_where_judgements_chain_all_queries_only_those_that_share_much_go_togeth
     groups = group_queries(np.eye(20), gains, folds=5)
     assert groups.share > 0 and groups.largest <= 4
     assert groups.labels[6] == groups.labels[7]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.dictionaries(st.integers(0, 12), st.sampled_from([0.0, 1.0]), max_size=4), min_size=1, max_size=9),
+       st.integers(2, 4))
+def test_groups_are_what_is_reached_by_sharing(gains, folds):
+    found = group_queries(np.eye(len(gains)), gains, folds)
+    assert found.labels.tolist() == naive.groups(gains, found.share)
+    sizes = np.unique(found.labels, return_counts=True)[1]
+    assert (found.number, found.largest) == (sizes.size, sizes.max())
 
 
 # -- purposes ----------------------------------------------------------------------------------------------------------
@@ -185,13 +200,13 @@ def space(tmp_path):
     return tmp_path
 
 
-def given(space):
+def options(space):
     return ["--queries", str(space / "q.npy"), "--query-ids", str(space / "ids.txt"), "--qrels",
             str(space / "qrels.txt")]
 
 
 def test_fit_writes_a_measure_that_search_takes(space, capsys):
-    assert main(["fit", str(space / "index"), *given(space), "--json"]) == 0
+    assert main(["fit", str(space / "index"), *options(space), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["helps"] and said["written"] == str(space / "index.measure") and not said["applied"]
     assert said["settings"][0]["shrinkage"] is None and said["gain"]["low"] > 0
@@ -205,7 +220,7 @@ def test_fit_writes_a_measure_that_search_takes(space, capsys):
 
 
 def test_fit_says_what_was_gained_and_can_change_the_index(space, capsys):
-    assert main(["fit", str(space / "index"), *given(space), "--apply"]) == 0
+    assert main(["fit", str(space / "index"), *options(space), "--apply"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "The map gains +" in said and "interval" in said and "now searches by it" in said
     assert isinstance(Index.load(space / "index").measure, LinearMap)
@@ -213,7 +228,7 @@ def test_fit_says_what_was_gained_and_can_change_the_index(space, capsys):
 
 def test_choose_writes_its_decision_and_its_measure(space, capsys):
     out = space / "decision"
-    assert main(["choose", str(space / "index"), *given(space), "--repeats", "1", "-o", str(out), "--json"]) == 0
+    assert main(["choose", str(space / "index"), *options(space), "--repeats", "1", "-o", str(out), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["recommended"] == "relevance map" and said["seed"] == 0 and said["kiyas"]
     made = json.loads((out / "measure.json").read_text())["made"]
@@ -222,7 +237,7 @@ def test_choose_writes_its_decision_and_its_measure(space, capsys):
 
 
 def test_choose_prints_a_table_and_a_sentence(space, capsys):
-    assert main(["choose", str(space / "index"), *given(space), "--repeats", "1"]) == 0
+    assert main(["choose", str(space / "index"), *options(space), "--repeats", "1"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "taken in outer folds" in said and "Use relevance map" in said and "as long as cosine's" in said
 

@@ -199,7 +199,9 @@ def choose_known(pairs: Pairs, documents: np.ndarray | None = None, *,
     done = _choose(index, pairs.queries, [{i: 1.0} for i in everyone.tolist()], "mrr@10",
                    Groups(everyone, len(pairs), 1, 0.0), fit, measures, folds, repeats, "best", level, seed, progress,
                    {"known_items": len(pairs)})
-    return replace(done, left_out={**done.left_out, **left_out})
+    rows = len(pairs) if documents is None else len(documents)
+    return replace(done, left_out={**done.left_out, **left_out},
+                   cost=done.cost._replace(memory=done.cost.memory // len(pairs) * rows))
 
 
 # -- the nested folds --------------------------------------------------------------------------------------------------
