@@ -326,6 +326,10 @@ MEASURES: dict[str, Case] = {
     "learned α": _learned(alpha=1.5),
     "learned −α": _learned(alpha=-2.0, sign=-1),
     "learned positive": _learned(sign=1, bias2=0.0),
+    "linear_map learned": Case(lambda d: kiyas.LinearMap(_turn(d, "cosine").matrix, network(min(d, 40), alpha=1.5)),
+                               lambda m: naive.Mapped(m.matrix, naive.Learned(
+                                   m.base.first_a, m.base.first_b, m.base.bias1, m.base.second, m.base.bias2,
+                                   m.base.alpha)), learned=True, score_ulps=1e5),
     "user rising": Case(lambda d: UserInner(function=_rising, increasing=True), lambda m: naive.user_inner(_rising)),
     "user inner": Case(lambda d: UserInner(function=_any), lambda m: naive.user_inner(_any)),
     "user coordinate": Case(lambda d: UserCoordinate(function=_cauchy, trim=0.1), coordinate_oracle, score_ulps=32),

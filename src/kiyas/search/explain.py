@@ -63,7 +63,7 @@ def explain(view: View, query: Array, row: np.ndarray) -> Explanation:
     if isinstance(measure, CoordinateMeasure):
         return _coordinate(measure, x, y, score, mapped)
     if isinstance(measure, Learned):
-        return _learned(measure, x, y, score)
+        return _learned(measure, x, y, score, mapped)
     raise MeasureError(f"{measure.name}: is a function of two whole vectors, so no dimension has a part in it")
 
 
@@ -144,7 +144,7 @@ def _kept_weights(s: np.ndarray, w: np.ndarray, dropped: int) -> np.ndarray:
     return kept
 
 
-def _learned(measure: Learned, x: np.ndarray, y: np.ndarray, score: float) -> Explanation:
+def _learned(measure: Learned, x: np.ndarray, y: np.ndarray, score: float, mapped: bool) -> Explanation:
     u, v = (to_numpy(h)[0].astype(np.float64) for h in (measure.halves_a(x[None, :]), measure.halves_b(y[None, :])))
     active = measure.second * (u + v > 0)
     part = (active @ measure.first_a) * x + (active @ measure.first_b) * y
@@ -153,5 +153,6 @@ def _learned(measure: Learned, x: np.ndarray, y: np.ndarray, score: float) -> Ex
         length = float(np.linalg.norm(x) * np.linalg.norm(y))
         part = part + (measure.alpha * x * y / length if length > 0 else 0.0)
     return Explanation(score, part, float(part.sum()) + rest,
-                       "with the bias, sums to the logit through the active units; score = sigmoid(logit)", rest=rest)
+                       "with the bias, sums to the logit through the active units; score = sigmoid(logit)", rest=rest,
+                       mapped=mapped)
 
