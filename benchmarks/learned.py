@@ -37,9 +37,9 @@ from kiyas.metrics import judge, ndcg
 DOCS = Path(__file__).parent.parent / "docs" / "learned-similarity.md"
 MARKS = {name: (f"<!-- {name}:begin -->", f"<!-- {name}:end -->") for name in ("measured", "speed")}
 FOLDS, K, DEPTH, HIDDEN = 5, 10, 100, 64
-PLAN = TrainingPlan(rate=3e-4)
+PLAN = TrainingPlan()
 # A pair costs the re-ranker hundreds of times what it costs the network: smaller steps, and less patience.
-RERANKING = TrainingPlan(rate=3e-4, batch=16, hard=2, patience=3, epochs=20)
+RERANKING = TrainingPlan(batch=16, hard=2, patience=3, epochs=20)
 ROWS, DIMS, ROUNDS, ASKED = 100_000, 384, 5, 64
 
 

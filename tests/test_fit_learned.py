@@ -446,3 +446,57 @@ def test_the_trained_re_ranker_is_the_network_that_was_trained():
     w = {name: value.detach().numpy().astype(np.float64) for name, value in model.weights.items()}
     same = reranking.Reranker(w["first"], w["bias1"], w["second"], 0.0, float(w["alpha"]))
     np.testing.assert_allclose([same.logits(q, D) for q in Q.astype(np.float32)], want, atol=1e-4)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def space(tmp_path):
+    _, D, Q, owners = world(queries=100)
+    kiyas.Index(D, ids=[f"d{i}" for i in range(len(D))]).save(tmp_path / "index")
+    np.save(tmp_path / "q.npy", Q)
+    (tmp_path / "ids.txt").write_text("\n".join(f"q{i}" for i in range(100)))
+    (tmp_path / "qrels.txt").write_text("".join(f"q{q} 0 d{d} 1\n" for q, d in enumerate(owners)))
+    return tmp_path
+
+
+@pytest.fixture
+def command(capsys, space):
+    pytest.importorskip("cyclopts")
+    pytest.importorskip("rich")
+    from kiyas.cli import main
+
+    def call(*argv, code=0):
+        files = ["--queries", space / "q.npy", "--query-ids", space / "ids.txt", "--qrels", space / "qrels.txt"]
+        got = main([str(a) for a in ("learn", space / "index", *files, *argv)])
+        out, err = capsys.readouterr()
+        assert got == code, err or out
+        return out if code == 0 else err
+    return call
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("form", [["--form", "network", "--hidden", "8"], ["--form", "symmetric"],
+                                  ["--form", "adapter", "--measure", "ndd"], ["--from-map"]], ids=lambda f: f[-1])
+def test_the_command_writes_a_measure_to_search_with(form, command, space):
+    pytest.importorskip("torch")
+    from kiyas.fit import load_measure
+
+    said = json.loads(command(*form, "--epochs", 8, "--rate", 0.02, "-o", space / "m", "--json"))
+    assert said["after"] >= said["before"] and said["held_out_queries"] == 20 and said["pairs"] == 100
+    assert (said["written"] is None) == (said["epoch"] == 0 and form != ["--from-map"])
+    assert not (space / "m.unfinished").exists()
+    if said["written"]:
+        index = kiyas.Index.load(space / "index").using(load_measure(space / "m"))
+        assert index.search(np.load(space / "q.npy")[:3].astype(np.float32), k=5).ids.shape == (3, 5)
+
+
+@pytest.mark.torch
+def test_the_command_can_change_the_index_and_says_what_is_wrong(command, space):
+    pytest.importorskip("torch")
+    said = " ".join(command("--from-map", "--epochs", 2, "--apply").split())
+    assert "now searches by it" in said and "held-out queries" in said
+    assert isinstance(kiyas.Index.load(space / "index").measure, kiyas.LinearMap)
+    assert "'--form' must be network, symmetric, adapter, got 'tree'" in command("--form", "tree", code=1)
+    assert "--measure is for --form adapter" in command("--measure", "ndd", code=1)

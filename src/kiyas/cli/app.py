@@ -349,6 +349,58 @@ def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json
 
 
 @app.command
+def learn(directory: Path, /, *, queries: Path | None = None, qrels: Path | None = None, query_ids: Path | None = None,
+          allow_unknown: Switch = False, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+          form: str = "network", hidden: int = 64, measure: str = "cosine", from_map: Switch = False,
+          epochs: int = 60, rate: float = 3e-4, seed: int = 0, apply: Switch = False, json: Json = False) -> None:
+    """Train a measure on pairs: a small network beside the cosine, or a linear adapter. Needs PyTorch.
+
+    Pairs come from judgements and from the collection's own texts. A run that was stopped goes on when the command is
+    given again. Try kiyas fit first: it takes seconds, and is what this has to beat.
+
+    Parameters
+    ----------
+    directory
+        The index.
+    queries
+        Judged queries, with --qrels: .jsonl, .csv, .tsv or .txt of texts, or vectors.
+    qrels
+        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
+    query_ids
+        A .txt, .json or .npy of the ids of queries that are vectors.
+    allow_unknown
+        Count judgements of unknown documents and queries instead of stopping at the first.
+    output
+        The directory of the measure (the index's name with .learned, unless given), for --measure.
+    form
+        network, symmetric (a network that does not mind which is the query), or adapter (a matrix).
+    hidden
+        Hidden units of a network.
+    measure
+        What stands behind an adapter, such as ndd.
+    from_map
+        Begin as a relevance map of the same pairs instead of the cosine.
+    epochs
+        Passes over the pairs at most.
+    rate
+        The learning rate.
+    seed
+        Of weights, split, order and negatives.
+    apply
+        Make it the measure of the index too.
+    json
+        Print JSON, for machines.
+    """
+    from kiyas.cli import learning as command
+    from kiyas.cli.fitting import Asked
+    from kiyas.fit import TrainingPlan
+
+    asked = Asked(directory, queries, query_ids, qrels, allow_unknown, seed=seed)
+    plan = TrainingPlan(epochs=epochs, rate=rate, seed=seed)
+    command.run(asked, command.Form(form, hidden, measure, from_map), plan, output, apply, json)
+
+
+@app.command
 def hierarchy(file: Path, /, *, output: Annotated[Path, Parameter(name=["--output", "-o"])], dims: int = 5,
               epochs: int = 300, rate: float = 0.1, negatives: int = 50, seed: int = 0, closure: Switch = False,
               html: Path | None = None, overwrite: Switch = False, json: Json = False) -> None:

@@ -56,7 +56,7 @@ class TrainingPlan:
     batch: int = 64
     hard: int = 4
     pool: int = 60
-    rate: float = 1e-3
+    rate: float = 3e-4
     pull: float = 1e-3
     held_out: float = 0.2
     seed: int = 0
