@@ -110,7 +110,7 @@ class Model:
         Raises `InputError` naming what does not fit: shapes, NaN, ids that the embedding lacks, lengths, states.
         """
         owner = "Model.predict"
-        threads = count(threads, "threads", owner, 1, 1024)
+        threads = count(threads, "threads", owner, 1, 256)
         if empty not in ("error", "zero"):
             raise InputError(message(owner, "empty", "error or zero", repr(empty)))
         signals = self._signals(owner, x, lengths, mask, empty)

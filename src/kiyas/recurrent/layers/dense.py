@@ -12,6 +12,9 @@ from kiyas.kernels.recurrent import PRECISIONS, Linear
 from kiyas.recurrent.activations import Activation, find
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
 
+# Numbers that windows over a sequence hold at a time.
+_SEEN = 1 << 22
+
 
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
@@ -124,14 +127,20 @@ class Conv1D(Layer):
         x = numbers(signal)
         front, behind, steps = windows(self, x.shape[1], self.kernel, self.dilation)
         x = np.pad(x, ((0, 0), (front, behind), (0, 0)))
-        # (batch, steps, kernel, inputs): what each filter sees at each step
         at = np.arange(steps)[:, None] * self.stride + np.arange(self.kernel) * self.dilation
-        seen = x[:, at]
+        y = np.empty((x.shape[0], steps, self.weights.shape[0]), np.float32)
+        block = max(1, _SEEN // (x.shape[0] * self.kernel * x.shape[2]))
+        for start in range(0, steps, block):
+            y[:, start:start + block] = self._filtered(x[:, at[start:start + block]], context.threads)
+        return (Signal(find(self.activation)(y)),), None
+
+    def _filtered(self, seen: np.ndarray, threads: int) -> np.ndarray:
+        """(batch, steps, kernel, inputs), what each filter sees at each step -> (batch, steps, filters)."""
         per = int(self.weights.shape[2])
-        parts = [linear(np.ascontiguousarray(seen[..., k * per:(k + 1) * per]).reshape(x.shape[0] * steps, -1),
-                        threads=context.threads) for k, linear in enumerate(self._linears)]
-        y = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return (Signal(find(self.activation)(y).reshape(x.shape[0], steps, -1)),), None
+        batch, steps = seen.shape[:2]
+        parts = [linear(np.ascontiguousarray(seen[..., k * per:(k + 1) * per]).reshape(batch * steps, -1),
+                        threads=threads) for k, linear in enumerate(self._linears)]
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)).reshape(batch, steps, -1)
 
 
 def check_padding(layer: Layer, names: tuple[str, ...]) -> None:
