@@ -139,13 +139,13 @@ MISSPELLED = {
 }
 OTHERS = [
     "river", "mountain", "window", "kitchen", "bottle", "garden", "paper", "yellow", "number", "people", "market",
-    "winter", "summer", "music", "doctor", "teacher", "student", "history", "science", "nature", "travel", "ticket",
-    "station", "minute", "second", "quarter", "century", "village", "island", "bridge", "morning", "evening",
-    "dinner", "breakfast", "letter", "sentence", "paragraph", "chapter", "machine", "engine", "computer",
-    "keyboard", "monitor", "network", "software", "hardware", "memory", "storage", "battery", "energy", "power",
-    "current", "voltage", "pressure", "temperature", "weather", "climate", "season", "animal", "horse", "chicken",
-    "rabbit", "turtle", "butterfly", "flower", "forest", "desert", "ocean", "planet", "galaxy", "universe",
-    "gravity", "motion", "speed",
+    "winter", "summer", "music", "doctor", "teacher", "student", "history", "science", "nature", "travel",
+    "ticket", "station", "minute", "second", "quarter", "century", "village", "island", "bridge", "morning",
+    "evening", "dinner", "breakfast", "letter", "sentence", "paragraph", "chapter", "machine", "engine",
+    "computer", "keyboard", "monitor", "network", "software", "hardware", "memory", "storage", "battery",
+    "energy", "power", "current", "voltage", "pressure", "temperature", "weather", "climate", "season", "animal",
+    "horse", "chicken", "rabbit", "turtle", "butterfly", "flower", "forest", "desert", "ocean", "planet",
+    "galaxy", "universe", "gravity", "motion", "speed",
 ]
 
 
