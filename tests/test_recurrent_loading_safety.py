@@ -30,8 +30,6 @@ ONE_OF_EACH = ["torch/lstm.pt", "torch/before_1_6.pt", "torch/bfloat16.safetenso
 def needed(name):
     if "onnx" in name:
         pytest.importorskip("onnx", reason="the extra onnx is not installed")
-    if "keras" in name:
-        pytest.importorskip("h5py", reason="the extra keras is not installed")
 
 
 def options(name):
@@ -289,7 +287,7 @@ def test_hostile_headers_are_refused(tmp_path, header, length, words):
 # --- HDF5 ------------------------------------------------------------------------------------------------------------
 
 def hdf5(path, change):
-    h5py = pytest.importorskip("h5py", reason="the extra keras is not installed")
+    h5py = pytest.importorskip("h5py", reason="h5py, which writes files for these tests, is not installed")
     path.write_bytes((GOLDEN / "keras" / "cudnn_k2.h5").read_bytes())
     with h5py.File(path, "a") as file:
         change(h5py, file)
@@ -300,11 +298,11 @@ KERNEL = "model_weights/cu_dnnlstm/cu_dnnlstm/kernel:0"
 
 
 @pytest.mark.parametrize(("make", "words"), [
-    (lambda h5py, file, other: h5py.ExternalLink(str(other), "secret"), "is a link of another kind \\(ExternalLink\\)"),
-    (lambda h5py, file, other: h5py.SoftLink("/secret"), "is a link of another kind \\(SoftLink\\)"),
+    (lambda h5py, other: h5py.ExternalLink(str(other), "secret"), "is an external link; only data of the file itself"),
+    (lambda h5py, other: h5py.SoftLink("/secret"), "is a soft link; only data of the file itself"),
 ])
 def test_links_are_not_followed(tmp_path, make, words):
-    h5py = pytest.importorskip("h5py", reason="the extra keras is not installed")
+    h5py = pytest.importorskip("h5py", reason="h5py, which writes files for these tests, is not installed")
     other = tmp_path / "other.h5"
     with h5py.File(other, "w") as file:
         file["secret"] = np.zeros((3, 16), np.float32)
@@ -312,7 +310,7 @@ def test_links_are_not_followed(tmp_path, make, words):
     def change(h5py, file):
         del file[KERNEL]
         file["secret"] = np.zeros((3, 16), np.float32)
-        file[KERNEL] = make(h5py, file, other)
+        file[KERNEL] = make(h5py, other)
     with pytest.raises(FileError, match=words):
         recurrent.load(hdf5(tmp_path / "x.h5", change))
 
@@ -345,7 +343,7 @@ def test_arrays_of_other_things_than_numbers_are_refused(tmp_path):
     def change(h5py, file):
         del file[KERNEL]
         file[KERNEL] = np.array([b"text"] * 3)
-    with pytest.raises(FileError, match=r"is of dtype .*, it should be numbers"):
+    with pytest.raises(FileError, match="should be numbers, it is of another type"):
         recurrent.load(hdf5(tmp_path / "x.h5", change))
 
 

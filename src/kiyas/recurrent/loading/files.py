@@ -19,7 +19,7 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
          **options: Any) -> Model:
     """A trained model from a file, with no training framework installed.
 
-    What the file is, is told by its contents: Keras 1, 2, 3 ``.h5``, ``.keras``, ``.weights.h5`` (extra ``keras``);
+    What the file is, is told by its contents: Keras 1, 2, 3 ``.h5``, ``.keras``, ``.weights.h5``;
     PyTorch ``.pt`` and safetensors; ONNX (extra ``onnx``); kiyas' own. See docs/loading.md.
 
     Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary,

@@ -38,14 +38,16 @@ class Gates:
 
 
 def float32(x: np.ndarray) -> np.ndarray:
-    """The array as float32 in C order."""
-    return np.ascontiguousarray(x, np.float32)
+    """The array as float32 in C order. What float32 cannot hold becomes NaN or infinity, which every layer refuses."""
+    with np.errstate(all="ignore"):
+        return np.ascontiguousarray(x, np.float32)
 
 
 def added(*biases: np.ndarray | None) -> np.ndarray | None:
     """The biases of the same gates added in float64, as float32; None if there are none."""
     there = [b for b in biases if b is not None]
-    return float32(np.sum([b.astype(np.float64) for b in there], axis=0)) if there else None
+    with np.errstate(all="ignore"):
+        return float32(np.sum([b.astype(np.float64) for b in there], axis=0)) if there else None
 
 
 def reordered(x: np.ndarray, order: Sequence[int], gates: int | None = None) -> np.ndarray:
