@@ -253,6 +253,20 @@ def test_a_window_gives_what_the_keras_loop_gives(padding, mask, char_level, car
                 assert not all(carried)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_carried_windows_hold_at_every_level_and_precision(precision, kind, every_level):
+    tokenizer = words_tokenizer()
+    model = lively(11, kind=kind, seed=2).with_precision(precision)
+    for padding in ("pre", "post"):
+        made, anew = (generate(model, tokenizer, "the dog", 12, window=20, padding=padding, carry=carry)
+                      for carry in (None, False))
+        assert made.ids.tolist() == anew.ids.tolist()
+        assert made.log_probabilities.tolist() == anew.log_probabilities.tolist()
+        assert all(token.carried for token in made.tokens)
+        assert not any(token.carried for token in anew.tokens[1:])
+
+
 def test_a_window_without_a_mask_is_never_carried_unless_asked():
     model, tokenizer = lively(11, mask=False), words_tokenizer()
     plain = generate(model, tokenizer, "the cat", 12, window=30)

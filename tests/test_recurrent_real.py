@@ -117,8 +117,8 @@ def test_textgenrnn_at_the_command_line(fetched, tmp_path, capsys):
 def test_the_example_with_textgenrnn(fetched):
     folder = fetched("textgenrnn") / "textgenrnn"
     example = Path(__file__).parents[1] / "examples" / "textgenrnn.py"
-    done = subprocess.run([sys.executable, str(example), str(folder), "The meaning of "], capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run([sys.executable, str(example), str(folder), "The meaning of "], capture_output=True,
+                          text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     text = done.stdout.rstrip("\n")
     assert text.startswith("The meaning of ")
