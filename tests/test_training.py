@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import kiyas
+from kiyas.encode import encoder
 from kiyas.errors import FileError, InputError, MeasureError
 from kiyas.recurrent import load
 from kiyas.recurrent.layers import Bidirectional
@@ -261,6 +262,14 @@ def test_a_loss_that_is_no_number_is_named(torch):
     assert torch.isfinite(task.network.weight).all()
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda"])
+def test_a_device_that_is_not_there_is_named(torch, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one here")
+    with pytest.raises(InputError, match=f"Schedule: 'device' must be one that PyTorch has here, got '{device}'"):
+        train_language_model(TEXT, SMALL, Schedule(device=device))
+
+
 def test_too_little_text_is_named(torch):
     with pytest.raises(InputError, match="long enough for two tokens of validation, got 0 in a text of 4 characters"):
         train_language_model("a  b", LanguageModel(hidden=2, layers=1), QUICK)
@@ -300,7 +309,7 @@ def encode(model, tokenizer, texts):
     SentenceEncoder(hidden=6, embedding=5, dims=4, bidirectional=False, layers=2)],
     ids=["mean", "last", "character", "dims"])
 @pytest.mark.parametrize("measure", ["cosine", "poincare"])
-def test_the_runtime_gives_the_vectors_that_were_trained(torch, shape, measure, monkeypatch):
+def test_the_runtime_gives_the_vectors_that_were_trained(torch, shape, measure, monkeypatch, tmp_path):
     tasks = []
     build = sentences._Sentences
 
@@ -311,7 +320,13 @@ def test_the_runtime_gives_the_vectors_that_were_trained(torch, shape, measure, 
     monkeypatch.setattr(sentences, "_Sentences", remember)
     done = train_sentence_encoder(PAIRS, measure, shape, Schedule(epochs=1, batch=8))
     wanted = tasks[0]._vectors(1, range(len(PAIRS))).numpy()
-    np.testing.assert_allclose(encode(done.model, done.tokenizer, [text for _, text in PAIRS]), wanted, atol=1e-5)
+    texts = [text for _, text in PAIRS]
+    np.testing.assert_allclose(encode(done.model, done.tokenizer, texts), wanted, atol=1e-5)
+    # And as the encoder of an index, from its files.
+    done.save(tmp_path / "e.safetensors")
+    used = encoder(f"recurrent:{tmp_path / 'e.safetensors'}")
+    assert used.dims == wanted.shape[1]
+    np.testing.assert_allclose(used.encode(texts), wanted, atol=1e-5)
 
 
 def test_training_brings_pairs_together(torch):
@@ -368,6 +383,13 @@ def test_bad_pairs_are_named(torch, pairs, shape, words):
     with pytest.raises(InputError) as error:
         train_sentence_encoder(pairs, "cosine", shape, QUICK)
     assert words in str(error.value)
+
+
+def test_another_measure_is_another_run(torch, tmp_path):
+    maps = [kiyas.LinearMap(np.random.default_rng(k).normal(0, 1, (4, 12)), kiyas.measure("dot")) for k in (0, 1)]
+    train_sentence_encoder(PAIRS, maps[0], TINY, QUICK, checkpoint=tmp_path / "run")
+    with pytest.raises(FileError, match="belongs to another run, measure's arrays was"):
+        train_sentence_encoder(PAIRS, maps[1], TINY, QUICK, checkpoint=tmp_path / "run", resume=True)
 
 
 def test_a_long_text_may_be_cut(torch):

@@ -44,7 +44,7 @@ class Target:
         """Where the run is kept until the model is written."""
         return self.output.with_name(f"{self.output.name}.checkpoint")
 
-    def check(self, files: list[Path]) -> None:
+    def check(self, files: list[Path], schedule: Schedule) -> None:
         """What can be wrong without reading anything comes before minutes of training."""
         if not files:
             raise InputError(f"no file was given: {_OWNER} … FILE… -o MODEL.safetensors")
@@ -57,13 +57,13 @@ class Target:
             raise FileError(f"{self.checkpoint}: a run that was stopped; go on with --resume, or remove it to start "
                             "anew")
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        import_torch()
+        import_torch(schedule.device)
 
 
 def language(files: list[Path], text_column: str | None, shape: LanguageModel, schedule: Schedule, target: Target
              ) -> None:
     """Train a language model on the texts of files."""
-    target.check(files)
+    target.check(files, schedule)
     texts = read_files(files, text_column=text_column).texts
     if texts is None:
         raise FileError(f"{files[0]}: holds vectors, where texts are wanted")
@@ -77,7 +77,7 @@ def language(files: list[Path], text_column: str | None, shape: LanguageModel, s
 def encoder(files: list[Path], fields: str, measure: str, shape: SentenceEncoder, schedule: Schedule, target: Target
             ) -> None:
     """Train a sentence encoder on the pairs of files."""
-    target.check(files)
+    target.check(files, schedule)
     names = [name.strip() for name in fields.split(",")]
     if len(names) != 2 or not all(names):
         raise InputError(message(_OWNER, "--fields", "two names with a comma between them", repr(fields)))

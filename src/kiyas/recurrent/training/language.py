@@ -85,8 +85,8 @@ def train_language_model(text: str | Iterable[str], shape: LanguageModel | None 
     `fit`. The same text, shape and schedule give the same weights on one machine, resumed or not.
     Raises `MissingExtraError` without PyTorch, `InputError` for too little text.
     """
-    torch = import_torch()
     shape, schedule = shape or LanguageModel(), schedule or Schedule()
+    torch = import_torch(schedule.device)
     whole = text if isinstance(text, str) else "\n".join(text)
     parts = split(whole, shape.validation)
     tokenizer = _tokenizer(parts[0], shape)

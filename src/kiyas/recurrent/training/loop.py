@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kiyas.errors import FileError, InputError, missing_extra
+from kiyas.errors import FileError, InputError, message, missing_extra
 from kiyas.recurrent.training import checkpoint as files
 from kiyas.recurrent.training.schedule import Epoch, Schedule
 
@@ -24,12 +24,17 @@ Tensor = Any  # torch.Tensor; torch is imported only when training is asked for
 Progress = Callable[[int, int], None]
 
 
-def import_torch(purpose: str = "training") -> Any:
-    """PyTorch, or the error with its install line."""
+def import_torch(device: str = "cpu") -> Any:
+    """PyTorch with that device, or an error: with its install line, or naming the device that is not there."""
     try:
         import torch
     except ImportError:
-        raise missing_extra("torch", "torch", purpose) from None
+        raise missing_extra("torch", "torch", "training") from None
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).partition("\n")[0]
+        raise InputError(message("Schedule", "device", "one that PyTorch has here", f"{device!r} ({why})")) from None
     return torch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,8 @@ def train_sentence_encoder(pairs: Iterable[Sequence[str]], measure: str | Measur
     ``on_epoch`` as in `fit`. Raises `MissingExtraError` without PyTorch; `InputError` for a pair that is none, a text
     without tokens and one that is too long; `MeasureError` for a measure that lets no gradient through.
     """
-    torch = import_torch()
     shape, schedule = shape or SentenceEncoder(), schedule or Schedule()
+    torch = import_torch(schedule.device)
     chosen = make_measure(measure) if isinstance(measure, str) else measure
     given = pairing.checked(list(pairs), "train_sentence_encoder")
     train, held_out = pairing.hold_out(given, shape.validation, schedule.seed)
@@ -137,6 +137,7 @@ class _Sentences(Task):
     @property
     def facts(self) -> dict[str, Any]:
         return {"task": "sentence encoder", "measure": str(self.measure),
+                "measure's arrays": digest(*_arrays(self.measure)),
                 "pairs": digest(*(text for pair in self.pairs for text in pair)), **asdict(self.shape)}
 
     def steps(self) -> int:
@@ -258,6 +259,18 @@ def _numbers(tokenizer: Tokenizer, texts: list[str], shape: SentenceEncoder, sid
                                      f"{one.size} in the {what} at {row}", "give a larger 'longest', split the text, "
                                      "or give overlong='cut' to read its beginning"))
     return [one[: shape.longest] for one in found]
+
+
+def _arrays(measure: Measure) -> list[str]:
+    """The arrays of a measure, as texts: two maps of one shape are not one measure."""
+    found = []
+    for field in fields(measure):
+        value = getattr(measure, field.name)
+        if isinstance(value, np.ndarray):
+            found.append(value.tobytes().hex())
+        elif isinstance(value, Measure):
+            found += _arrays(value)
+    return found
 
 
 def _tokens(tokenizer: Tokenizer) -> int:
