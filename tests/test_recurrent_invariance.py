@@ -1,5 +1,6 @@
 """The same bits whether step by step, in chunks or whole; alone or in a batch; on one thread or two."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -240,3 +241,23 @@ def test_windows_do_not_depend_on_the_batch(layer, monkeypatch):
     whole = model.predict(x)
     for row in range(5):
         same(model.predict(x[row:row + 1])[0], whole[row])
+
+
+def test_one_model_serves_several_threads_at_once():
+    rng = np.random.default_rng(7)
+    model = Model.sequential([random_lstm(rng, M, 70, "a", return_sequences=True), random_gru(rng, 70, 70, "b"),
+                              L.Dense("d", rng.normal(size=(50, 70)), None, "softmax")])
+    xs = [rng.normal(size=(3, 60, M)).astype(np.float32) for _ in range(8)]
+    wanted = [model.predict(x) for x in xs]
+
+    def work(x):
+        state = None
+        for t in range(60):
+            y, state = model.step(x[:, t], state)
+        return model.predict(x), y
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for (whole, steps), y in zip(pool.map(work, xs), wanted, strict=True):
+                same(whole, y)
+                same(steps, y)
