@@ -55,7 +55,7 @@ class Chain:
         if v is None:
             return None
         batch = x.shape[0]
-        if state is not None and (type(state) is not State or state._chain is not self or state.batch != batch):
+        if state is not None and (type(state) is not State or state._maker is not self or state.batch != batch):
             return None
         before = None if state is None else state._arrays
         new: dict[str, Arrays] = {}

@@ -125,7 +125,7 @@ class Model:
             return y
         new = {key: tuple(np.concatenate([p[key][i] for _, p in parts]) for i in range(len(widths)))
                for key, widths in self.state_widths.items()}
-        return y, State._of(new, batch, self._chain)
+        return y, State._of(new, batch, self._maker)
 
     def step(self, x: Any, state: Any = None, threads: int = 1) -> tuple[Any, State]:
         """One time step: x (batch, features), or ids (batch,) -> the outputs after it, and the new state.
@@ -157,10 +157,11 @@ class Model:
                 raise InputError(message(owner, self._called("x", k), f"of batch {rows or wide[0].values.shape[0]}",
                                          f"{one.shape[0]}"))
         batch = wide[0].values.shape[0]
-        before = None if state is None else checks.state(owner, state, self.state_widths, batch)
+        own = type(state) is State and state._maker is self._maker and state.batch == batch
+        before = state if own or state is None else checks.state(owner, state, self.state_widths, batch)
         out, new = self.run(tuple(wide), before, Context(threads, resumed=True))
         y = tuple(s.values[:, 0] if timed else s.values for s, timed in zip(out, self._timed_outputs, strict=True))
-        return (y[0] if len(y) == 1 else y), State._of(new, batch, self._chain)
+        return (y[0] if len(y) == 1 else y), State._of(new, batch, self._maker)
 
     def stream(self, batch: int = 1, state: Any = None) -> Stream:
         """A stream of ``batch`` rows: fed chunk by chunk, it keeps its state; see `kiyas.recurrent.Stream`."""
@@ -305,6 +306,11 @@ class Model:
     @cached_property
     def _chain(self) -> Chain | None:
         return chain(self._graph)
+
+    @property
+    def _maker(self) -> object:
+        """Whose states need no check."""
+        return self._chain or self._graph
 
     @cached_property
     def _timed_outputs(self) -> tuple[bool, ...]:

@@ -30,7 +30,7 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
     3
     """
 
-    __slots__ = ("_arrays", "_chain", "batch")
+    __slots__ = ("_arrays", "_maker", "batch")
 
     def __init__(self, arrays: Mapping[str, Sequence[Any]]) -> None:
         """Take the arrays of each layer, copied; raises `InputError` for other shapes and unlike batches."""
@@ -49,13 +49,13 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
                 own.append(a)
             made[str(name)] = tuple(own)
         self._arrays, self.batch = made, batch or 0
-        self._chain: object = None
+        self._maker: object = None
 
     @classmethod
-    def _of(cls, arrays: dict[str, tuple[np.ndarray, ...]], batch: int, chain: object = None) -> State:
-        """Without a copy or a check, for arrays that nobody else holds; ``chain``: what made it."""
+    def _of(cls, arrays: dict[str, tuple[np.ndarray, ...]], batch: int, maker: object = None) -> State:
+        """Without a copy or a check, for arrays that nobody else holds; ``maker``: who takes it as it is."""
         state = cls.__new__(cls)
-        state._arrays, state.batch, state._chain = arrays, batch, chain
+        state._arrays, state.batch, state._maker = arrays, batch, maker
         return state
 
     # -- get and set -------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ class Stream:
         if signals[0].values.shape[0] != self.batch:
             raise InputError(message("Stream.feed", "x", f"of batch {self.batch}", f"{signals[0].values.shape[0]}"))
         out, new = model.run(signals, self._now(), Context(threads, resumed=True))
-        self._state, self._ahead = State._of(new, self.batch, model._chain), False
+        self._state, self._ahead = State._of(new, self.batch, model._maker), False
         return model._joined([[s.values for s in out]])
 
     def _now(self) -> State | None:

@@ -107,6 +107,9 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
     """
     lengths = signal.lengths
     mask: np.ndarray | None = None if signal.mask is None or signal.mask.all() else signal.mask
+    if x.shape[1] == 1 and mask is None and lengths is None:
+        h, new = cells.step(x[:, 0], state)
+        return (h[:, None].copy() if every else h.copy()), new
     if not every:
         y, new = cells.last(x, state, lengths=lengths, mask=mask, reverse=reverse, threads=context.threads)
         y = y.copy() if y is new[0] else y
