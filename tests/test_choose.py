@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -116,6 +117,16 @@ def test_measures_that_rank_alike_are_told_and_not_chosen_among():
     assert list(done.left_out) == ["poincare"]
 
 
+def test_where_no_map_can_be_fitted_the_others_are_chosen_among_and_it_is_told():
+    documents, queries, _ = planted(noise=np.full(12, 0.5))
+    # Fifteen pairs of the same six documents: every fold's queries have them all.
+    gains = [{a: 1.0, b: 1.0} for a, b in itertools.combinations(range(6), 2)] * 3
+    done = choose(Index(documents), queries[:45], gains, measures=["dot"], repeats=1)
+    assert "relevance map" not in done.means and "relevance map" not in done.picks
+    assert "nothing is left to fit on" in done.left_out["relevance map"]
+    assert sum(done.picks.values()) == done.facts["folds"]
+
+
 def test_known_items_choose_without_judgements():
     documents, queries, _ = planted(n=200, queries=200)
     done = choose_known(Pairs(queries, documents, np.arange(200)), measures=["dot"])
@@ -179,6 +190,7 @@ def test_every_purpose_starts_with_a_known_measure():
     (lambda: choose(Index(np.eye(12)), np.eye(12)[:3], [{0: 1}] * 3),
      "'queries' must be at least 10 that have a relevant document, got 3; fewer choose by chance"),
     (lambda: choose_known(Pairs(np.eye(4), np.eye(4), np.arange(4))), "choose_known: 'queries' must be at least 10"),
+    (lambda: choose(Index(np.eye(12)), np.eye(12), [{0: 1}] * 12), "all 12 queries have the same relevant documents"),
     (lambda: choose(Index(np.eye(12)), np.eye(12), [{0: 1}] * 12, folds=1), "'folds' must be an integer from 2"),
 ])
 def test_errors_say_what_is_wrong(wrong, words):

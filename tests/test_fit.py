@@ -249,6 +249,15 @@ def test_a_judged_fit_finds_the_right_map_and_withheld_rows_are_in_no_pair(monke
     assert not watch.fits[-1][0] & set(range(10))
 
 
+def test_where_no_judged_pair_is_left_the_own_pairs_do(monkeypatch):
+    queries, documents, _ = judged()
+    watch = Watch(monkeypatch)
+    fit_judged(queries[:9], documents, [{0: 1.0}] * 9, own_pairs(), folds=3)
+    assert [len(kinds) for kinds in watch.fits[:3]] == [1, 1, 1]
+    assert all(0 not in owners for kinds in watch.fits[:3] for owners in kinds)
+    assert own_pairs().without(range(240)) is None and len(own_pairs().without([3])) == 239
+
+
 def test_groups_of_queries_are_held_out_together(monkeypatch):
     queries, documents, gains = judged()
     groups = np.arange(60) // 2
@@ -392,7 +401,7 @@ def test_a_saved_measure_says_when_it_was_altered(tmp_path):
 @pytest.mark.parametrize(("wrong", "words"), [
     (lambda p: Pairs(p.queries, p.documents[:3], p.owners), "Pairs: 'documents' must be of 240 rows, one for each"),
     (lambda p: Pairs(p.queries, p.documents, p.owners[:2]), "Pairs: 'owners' must be 240 row numbers"),
-    (lambda p: p.without(range(240)), "every pair is of a withheld document"),
+    (lambda p: fit_judged(p.queries[:9], p.documents, [{0: 1.0}] * 9), "fit_judged: every pair is of a document that"),
     (lambda p: judged_pairs(p.queries, p.documents, [{}] * 240), "no query has a relevant document"),
     (lambda p: judged_pairs(p.queries, p.documents, [{}]), "'gains' must be 240, one for each query, got 1"),
     (lambda p: relevance_map(p, p.queries, p.documents, 0.0), "'shrinkage' must be a number above 0 and at most 1"),

@@ -43,6 +43,8 @@ FEWEST = 10
 _HUB_CORRECTIONS = ("csls", "local_scaling")
 ONE_TO_ONE = "known items are matched one to one, which flatters hub corrections; judged queries can choose it"
 _DEPTH = 10
+# Rows whose lengths give the median, as any sample of so many does.
+_SAMPLED = 100_000
 _TIMED = 64
 
 Progress = Callable[[int, int], None]
@@ -134,7 +136,7 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
 
     Parameters: ``collection``; ``queries`` (m, d) vectors; ``gains``, one {document id: gain} for each query
     (`kiyas.evaluate.match`); ``own``, pairs of the collection's own texts (`kiyas.fit.text_pairs`), which the map is
-    fitted on as well; ``measures`` beside the map, `contenders` unless given; ``folds`` of queries, ``repeats`` of
+    fitted on as well; ``measures`` beside the map, `candidates` unless given; ``folds`` of queries, ``repeats`` of
     dealing them; ``by``, see `Collection.search`; ``level`` of the test; ``progress(done, total)``.
 
     Statistics of documents (covariance, ranges) see the documents alone. The map is fitted on training queries, without
@@ -144,7 +146,7 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
 
     >>> rng = np.random.default_rng(0)
     >>> rows = rng.normal(size=(60, 4))
-    >>> done = choose(Index(rows), rows[:20], [{i: 1.0} for i in range(20)], measures=["dot"], repeats=1)
+    >>> done = choose(Index(rows), rows[:20] + 0.1, [{i: 1.0} for i in range(20)], measures=["dot"], repeats=1)
     >>> done.name, done.metric
     ('cosine', 'ndcg@10')
     """
@@ -170,6 +172,18 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
                     "own_pairs": 0 if own is None else len(own)})
 
 
+def candidates(documents: np.ndarray) -> list[Contender]:
+    """What is chosen among beside the map: the `contenders`, and more values of the parameters that count length.
+
+    >>> [one.measure for one in candidates(np.eye(4)) if one.note.startswith("between")]
+    ['tempered_cosine(beta=0.75)', 'ndd(query_norm=0.25)']
+    """
+    norms = np.sqrt((np.asarray(to_numpy(documents[:_SAMPLED]), np.float64) ** 2).sum(axis=1))
+    quarter = float(f"{np.median(norms) / 4:.3g}")
+    return [*contenders(documents), Contender("tempered_cosine(beta=0.75)", "between cosine and the default"),
+            *([Contender(f"ndd(query_norm={quarter:g})", "between cosine and ndd")] if quarter > 0 else [])]
+
+
 def choose_known(pairs: Pairs, documents: np.ndarray | None = None, *,
                  measures: Iterable[str | Measure | Contender] | None = None, folds: int = 5, repeats: int = 1,
                  level: float = 0.95, seed: int = 0, progress: Progress | None = None) -> Decision:
@@ -185,7 +199,7 @@ def choose_known(pairs: Pairs, documents: np.ndarray | None = None, *,
     everyone = np.arange(len(pairs))
     left_out = {}
     if measures is None:
-        listed = contenders(pairs.documents)
+        listed = candidates(pairs.documents)
         left_out = {one.measure: ONE_TO_ONE for one in listed if one.measure in _HUB_CORRECTIONS}
         measures = [one for one in listed if one.measure not in left_out]
 
@@ -214,6 +228,9 @@ def _choose(collection: Index | Collection, Q: np.ndarray, gains: list[dict[int,
             level: float, seed: int, progress: Progress | None, more: dict[str, Any]) -> Decision:
     repeats = count(repeats, "repeats", "choose", 1, 1000)
     folds = min(folds, groups.number)
+    if folds < 2:
+        raise InputError(f"choose: all {len(Q)} queries have the same relevant documents or say the same, so none can "
+                         "be held out; judge queries that differ")
     specs = _specs(_facts_of(collection)[1], measures)
     total, done = len(specs) + folds * repeats + 1, 0
 
@@ -222,6 +239,14 @@ def _choose(collection: Index | Collection, Q: np.ndarray, gains: list[dict[int,
         done += 1
         if progress is not None:
             progress(done, total)
+
+    def fitted(train: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, Measure] | None:
+        """The map; where the judgements leave no pair to fit it on, there is none in that fold, and it is told."""
+        try:
+            return fit(train, held)
+        except InputError as error:
+            left_out[MAP] = str(error)
+            return None
 
     def values_of(spec: str | Measure, who: np.ndarray) -> np.ndarray:
         return _values(rank_collection(collection, Q[who], _DEPTH, spec, by), [gains[q] for q in who], metric)
@@ -236,23 +261,23 @@ def _choose(collection: Index | Collection, Q: np.ndarray, gains: list[dict[int,
         fold = folds_of(groups.labels, folds, seed + repeat)
         for f in range(folds):
             held, train = np.flatnonzero(fold == f), np.flatnonzero(fold != f)
-            inner, mapped = fit(train, held)
-            pick = _pick(np.concatenate([table[:, train], inner[None]]))
+            made = fitted(train, held)
+            pick = _pick(table[:, train] if made is None else np.concatenate([table[:, train], made[0][None]]))
             picks[names[pick]] += 1
-            total_score[held] += values_of(mapped, held) if names[pick] == MAP else table[pick, held]
+            total_score[held] += table[pick, held] if made is None or names[pick] != MAP else values_of(made[1], held)
             step()
     score = total_score / repeats
     comparison = compare(score, table[0], level, seed=seed)
-    inner, mapped = fit(everyone, np.empty(0, np.int64))
-    seen = np.concatenate([table, inner[None]])
+    made = fitted(everyone, np.empty(0, np.int64))
+    seen = table if made is None else np.concatenate([table, made[0][None]])
     chosen = names[_pick(seen)]
     won = comparison.verdict(level) == "better" and chosen != COSINE
     name = chosen if won else COSINE
-    measure = mapped if name == MAP else make_measure(dict(specs)[name])
+    measure = made[1] if made is not None and name == MAP else make_measure(dict(specs)[name])
     measure, cost = _cost(collection, Q, measure) if won else (Cosine(), Cost(1.0, 0))
     step()
     return Decision(name, measure, metric, float(table[0].mean()), float(score.mean()), comparison, chosen, dict(picks),
-                    dict(zip(names, seen.mean(axis=1).tolist(), strict=True)), equivalent, left_out, groups, cost,
+                    dict(zip(names, seen.mean(axis=1).tolist(), strict=False)), equivalent, left_out, groups, cost,
                     len(Q), {**_repeatable(collection, Q, gains, seed, folds, repeats, level), **more})
 
 
@@ -295,7 +320,7 @@ def _values(ranking: Ranking, gains: Sequence[Mapping[int, float]], metric: str)
 
 def _specs(vectors: np.ndarray,
            measures: Iterable[str | Measure | Contender] | None) -> list[tuple[str, str | Measure]]:
-    listed: list[Any] = [COSINE, *(contenders(vectors) if measures is None else measures)]
+    listed: list[Any] = [COSINE, *(candidates(vectors) if measures is None else measures)]
     out: dict[str, str | Measure] = {}
     for one in listed:
         spec = one.measure if isinstance(one, Contender) else one

@@ -159,9 +159,11 @@ def fit_judged(queries: Array, documents: Array, gains: Sequence[Mapping[int, fl
 def _judged_statistics(Q: np.ndarray, D: np.ndarray, part: np.ndarray, gains: Sequence[Mapping[int, float]],
                        rest: np.ndarray, own: Pairs | None, hidden: set[int]) -> Statistics:
     """Of the queries ``rest``, without a pair of the documents ``hidden``."""
-    kinds = [judged_pairs(Q[rest], D, [gains[q] for q in rest], part).without(hidden)]
-    if own is not None:
-        kinds.append(own.without(hidden))
+    given = [judged_pairs(Q[rest], D, [gains[q] for q in rest], part), *([] if own is None else [own])]
+    kinds = [left for one in given if (left := one.without(hidden)) is not None]
+    if not kinds:
+        raise InputError("fit_judged: every pair is of a document that is relevant to a held-out query, so nothing is "
+                         "left to fit on; give more judged queries, more folds, or pairs of the collection's own texts")
     return statistics(kinds, Q[rest], D)
 
 

@@ -55,12 +55,12 @@ class Pairs:
         """Some of the pairs, by number or by a mask."""
         return Pairs(self.queries[rows], self.documents[rows], self.owners[rows])
 
-    def without(self, withheld: Iterable[int]) -> Pairs:
-        """Without the pairs of these documents of the collection; raises `InputError` where none is left."""
+    def without(self, withheld: Iterable[int]) -> Pairs | None:
+        """Without the pairs of these documents of the collection; None where none is left."""
         keep = ~np.isin(self.owners, np.fromiter(withheld, np.int64))
-        if not keep.any():
-            raise InputError("Pairs: every pair is of a withheld document, so there is nothing to fit on")
-        return self if keep.all() else self.take(keep)
+        if keep.all():
+            return self
+        return self.take(keep) if keep.any() else None
 
 
 def judged_pairs(queries: Array, documents: Array, gains: Sequence[Mapping[int, float]],
