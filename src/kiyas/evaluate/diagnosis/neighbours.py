@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from kiyas.search import Index
 NEIGHBOURS = 20
 # How many answers of each row are counted for hubs.
 HUB_ANSWERS = 10
+# In how many parts all rows search, so that a person sees it go on.
+PARTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +27,25 @@ class Neighbours:
     distances: np.ndarray
 
 
-def neighbours(index: Index, k: int = NEIGHBOURS) -> Neighbours:
-    """Exact neighbours by Euclidean distance of every row of an index (without ids of its own)."""
-    k = min(k, len(index) - 1)
-    hits = index.using("euclidean").neighbours(range(len(index)), k=k)
+def neighbours(index: Index, k: int = NEIGHBOURS, told: Callable[[], None] = lambda: None) -> Neighbours:
+    """Exact neighbours by Euclidean distance of every row of an index (without ids of its own).
+
+    ``told`` is called `PARTS` times on the way.
+    """
+    rows, scores = answers_of_rows(index.using("euclidean"), min(k, len(index) - 1), told)
     # The score is 1/(1+d), which says nothing more of a d below 1e-16; such rows are duplicates.
-    return Neighbours(hits.ids, np.maximum(1 / hits.scores - 1, 0.0))
+    return Neighbours(rows, np.maximum(1 / scores - 1, 0.0))
+
+
+def answers_of_rows(index: Index, k: int, told: Callable[[], None] = lambda: None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and scores of the ``k`` best answers of every row, itself left out; ``told`` is called `PARTS` times."""
+    found = []
+    for part in np.array_split(np.arange(len(index)), PARTS):
+        if part.size:
+            hits = index.neighbours(part, k=k)
+            found.append((hits.ids, hits.scores))
+        told()
+    return np.concatenate([ids for ids, _ in found]), np.concatenate([scores for _, scores in found])
 
 
 def two_nn(near: Neighbours) -> tuple[float, np.ndarray]:

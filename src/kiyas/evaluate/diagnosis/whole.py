@@ -70,8 +70,7 @@ def diagnose(documents: Array, queries: Array | None = None, *, lengths: Array |
         raise InputError(message("diagnose", "documents", "at least three rows", len(X)))
     characters = _each(lengths, len(X), "lengths")
     answers = _each(relevant, len(X), "relevant")
-    report = progress or (lambda _done, _total: None)
-    steps = 5
+    told = _Told(progress, 3 + 2 * near.PARTS + len(contenders(X)))
     held = spectrum.moments(X)
     query_norms = None if Q is None else row_norms(Q)
     findings = [parts.unit_norm(held.norms, query_norms), parts.norms(held.norms, query_norms)]
@@ -79,36 +78,46 @@ def diagnose(documents: Array, queries: Array | None = None, *, lengths: Array |
         findings.append(parts.norm_and_text(held.norms, characters))
     if answers is not None:
         findings.append(parts.norm_and_relevance(held.norms, answers))
-    report(1, steps)
+    told()
     drawn = np.arange(len(X)) if len(X) <= MOST_ROWS else np.sort(
         np.random.default_rng(seed).permutation(len(X))[:MOST_ROWS])
     sample = X[drawn]
     distances, cosines, deltas = near.random_pairs(sample, seed)
     findings += [parts.direction(held, cosines), parts.spread(held), parts.dimensions(held, Q)]
-    report(2, steps)
+    told()
     index = Index(sample)
-    found = near.neighbours(index)
+    found = near.neighbours(index, told=told)
     different = near.different_rows(X)
     own = near.different_rows(sample)
     # A neighbour that is there twice would make a ratio of 1, and the dimension infinite.
     apart = near.neighbours(Index(sample[own])) if 3 <= own.size < len(sample) else found
     findings += [parts.intrinsic(apart), parts.concentration(found, distances), parts.coordinates(deltas)]
-    report(3, steps)
     view = index.using(measure)
     k = min(near.HUB_ANSWERS, len(index) - 1)
-    from_documents = near.hubness(view.neighbours(range(len(index)), k=k).ids, len(index))
+    from_documents = near.hubness(near.answers_of_rows(view, k, told)[0], len(index))
     from_queries = None if Q is None else near.hubness(view.search(Q, k=k).ids, len(index))
     findings.append(parts.hubs(from_documents, from_queries, measure))
     findings.append(parts.duplicates(len(X) - different.size, found, len(X), float(distances.mean())))
-    report(4, steps)
     asked = _asked(sample, Q, seed)
     if characters is not None and np.ptp(characters) > 0:
         findings.append(parts.score_and_length(_length_bias(sample, asked, characters[drawn])))
-    findings.append(parts.agreement(_agreement(index, asked, k)))
-    report(5, steps)
+    told()
+    findings.append(parts.agreement(_agreement(index, asked, k, told)))
     facts = {"documents": len(X), "queries": 0 if Q is None else len(Q), "dims": int(X.shape[1]),
              "neighbours_of": len(drawn), "seed": seed, "kiyas": __version__, "numpy": np.__version__}
     return Diagnosis(findings, facts)
+
+
+class _Told:
+    """Counts steps for ``progress(done, total)``."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
 
 def _each(values: Any, rows: int, name: str) -> np.ndarray | None:
@@ -137,11 +146,12 @@ def _length_bias(rows: np.ndarray, queries: np.ndarray, characters: np.ndarray) 
     return out
 
 
-def _agreement(index: Index, queries: np.ndarray, k: int) -> dict[str, float]:
+def _agreement(index: Index, queries: np.ndarray, k: int, told: Callable[[], None]) -> dict[str, float]:
     """For each measure, the mean share of cosine's first answers that it has among its own."""
     base = index.using("cosine").search(queries, k=k).ids
     out = {}
     for one in contenders(index.vectors):
+        told()
         if one.measure == "cosine":
             continue
         try:
