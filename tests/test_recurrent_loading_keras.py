@@ -433,9 +433,39 @@ def test_weights_alone_need_a_configuration(tmp_path):
         recurrent.load(path, config=3)
     with pytest.raises(FileError, match=r"nothing.json: there is no such file \(config\)"):
         recurrent.load(path, config=tmp_path / "nothing.json")
-    with pytest.raises(FileError, match="does not say which Keras wrote it"):
-        config = config_of(GOLDEN / "pair_k3.keras", None)
-        recurrent.load(GOLDEN / "pair_k3.weights.h5", config={k: v for k, v in config.items() if k != "keras_version"})
+
+
+def test_the_version_of_weights_by_class_is_told_by_the_configuration():
+    config = config_of(GOLDEN / "pair_k3.keras", None)
+    del config["keras_version"]
+    tower = recurrent.load(GOLDEN / "pair_k3.weights.h5", config=config, prefix="tower")
+    assert tower.layers[1].recurrent_activation.name == "hard_sigmoid"
+    config = config_of(GOLDEN / "pair_k2.keras", None)
+    del config["keras_version"]
+    tower = recurrent.load(GOLDEN / "pair_k2.weights.h5", config=config, prefix="tower")
+    assert tower.layers[1].recurrent_activation.name == "hard_sigmoid_fifth"
+    with pytest.raises(FileError, match="does not say which Keras wrote it, and nor does config="):
+        recurrent.load(GOLDEN / "pair_k3.weights.h5", config=sequential(("Dense", {"name": "d", "units": 1})))
+
+
+def test_a_registered_class_may_be_called_with_its_package(tmp_path):
+    def change(config):
+        dense = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+        dense.update(class_name="Head", registered_name="mine>Head", module="mine")
+
+    def rename(file):
+        file["layers"].move("dense", "head")
+    path = altered(tmp_path, "pair_k3.keras", change, rename)
+    with pytest.raises(FileError, match=r"layer 'score' is of class Head, which is not known"):
+        recurrent.load(path)
+    register_layer("mine>Head", lambda name, config, weights: layers.Dense(name, weights[0].T, weights[1],
+                                                                           activation=config["activation"]))
+    try:
+        io = np.load(GOLDEN / "pair_k3.npz")
+        assert_close(recurrent.load(path).predict([io["x0"], io["x1"]])[0], io["y0"])
+    finally:
+        from kiyas.recurrent import registry
+        del registry._registered["mine>Head"]
 
 
 @pytest.mark.parametrize("libver", [("earliest", "v108"), ("v108", "v108"), ("v110", "v110")])

@@ -95,6 +95,8 @@ def test_what_no_format_is_says_so(tmp_path):
         recurrent.load(path)
     with pytest.raises(FileError, match="there is no such file"):
         recurrent.load(tmp_path / "none")
+    with pytest.raises(FileError, match="is a directory; a SavedModel of TensorFlow has no architecture to read"):
+        recurrent.load(tmp_path)
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(FileError, match="is a pickle, which may run any code"):
         recurrent.load(path)

@@ -33,6 +33,9 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     if not isinstance(path, (str, Path)):
         raise InputError(message("load", "path", "the path of a file", type(path).__name__))
     path = Path(path)
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory; a SavedModel of TensorFlow has no architecture to read: save the "
+                        "model as .keras or .h5")
     if not path.is_file():
         raise FileError(f"{path}: there is no such file")
     with path.open("rb") as file:

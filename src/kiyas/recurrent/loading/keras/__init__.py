@@ -59,10 +59,19 @@ def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, part
         if version is None and isinstance(given.get("keras_version"), str):
             version = given["keras_version"]
         if version is None and by_class:
-            raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' to "
-                            "the configuration, as model.to_json() does in Keras 2")
+            version = _version_by_form(given)
+            if version is None:
+                raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' "
+                                "to the configuration, as model.to_json() does in Keras 2")
         layout = "weights.h5" if by_class else "h5"
         return _load(file, given, parse(version), path, layout, prefix, partial, passes_mask)
+
+
+def _version_by_form(config: Mapping[str, Any]) -> str | None:
+    """Keras 3 where inputs have a ``batch_shape``, 2 where they have a ``batch_input_shape``."""
+    text = json.dumps(config)
+    three, two = '"batch_shape"' in text, '"batch_input_shape"' in text
+    return None if three == two else "3.0" if three else "2.12"
 
 
 def _load(file: Hdf5, config: Mapping[str, Any], version: Version, path: Path, layout: str, prefix: str | None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
+from kiyas.recurrent.registry import registered
 
 MODELS = ("Sequential", "Functional", "Model")
 _WRAPPERS = ("Bidirectional", "TimeDistributed")
@@ -90,6 +91,10 @@ def spec_of(entry: object, where: str, depth: int) -> Spec:
         name = config.get("name", graph.name) if isinstance(config, Mapping) else graph.name
         return Spec(kind, str(name), config if isinstance(config, Mapping) else {}, graph=graph)
     config = _mapping(config, where)
+    assert isinstance(entry, Mapping)
+    full = entry.get("registered_name")
+    if isinstance(full, str) and registered(full) is not None:
+        kind = full
     if kind == "RNN":
         kind, config = _unpacked_cell(config, where)
     spec = Spec(kind, str(config.get("name", kind.lower())), config)

@@ -258,7 +258,8 @@ def snake_case(class_name: str) -> str:
     """
     if class_name in MODELS and class_name != "Sequential":
         return "functional"
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
+    own = class_name.rsplit(">", 1)[-1]  # "package>MyLayer", as registered
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", own))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
