@@ -11,7 +11,6 @@ import pytest
 
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
-pytest.importorskip("h5py")
 
 from kiyas.cli import main
 from kiyas.recurrent import Model, State, Tokenizer, beam_search, generate, layers, load

@@ -125,8 +125,6 @@ NEED_TORCH = ("docs/training.md",)
 def test_python_of_a_page_runs(path, tmp_path, monkeypatch):
     if "wordllama" in text_of(path) and path.parent == DOCS:
         pytest.importorskip("wordllama")
-    if path.name in ("generation.md", "keras.md"):
-        pytest.importorskip("h5py")
     monkeypatch.chdir(tmp_path)
     space = {"__name__": "page"}
     for number, block in enumerate(blocks(text_of(path), "python"), 1):

@@ -152,7 +152,6 @@ def test_attention_over_time_needs_the_whole():
 
 @pytest.fixture
 def folder(tmp_path):
-    pytest.importorskip("h5py")
     shutil.copy(GOLDEN / "loop_masked.h5", tmp_path / "words.h5")
     shutil.copy(GOLDEN / "loop_masked.tokenizer.json", tmp_path / "words.tokenizer.json")
     return tmp_path

@@ -511,7 +511,6 @@ LOOPS = json.loads((GOLDEN / "loop.json").read_text())
 @pytest.mark.parametrize("case", LOOPS, ids=lambda c: f"{c['model']}-{c['seed_text']}")
 @pytest.mark.parametrize("carry", [None, False])
 def test_the_loop_that_keras_ran(case, carry):
-    pytest.importorskip("h5py")
     model = load(GOLDEN / f"loop_{case['model']}.h5")
     tokenizer = Tokenizer.load(GOLDEN / f"loop_{case['model']}.tokenizer.json")
     made = generate(model, tokenizer, case["seed_text"], len(case["numbers"]), window=case["window"],

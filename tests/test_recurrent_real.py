@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("h5py")
-
 from kiyas.encode.collection import Collection
 from kiyas.encode.recurrent import RecurrentEncoder
 from kiyas.recurrent import Tokenizer, beam_search, generate, load
