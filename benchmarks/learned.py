@@ -39,7 +39,7 @@ MARKS = {name: (f"<!-- {name}:begin -->", f"<!-- {name}:end -->") for name in ("
 FOLDS, K, DEPTH, HIDDEN = 5, 10, 100, 64
 PLAN = TrainingPlan()
 # A pair costs the re-ranker hundreds of times what it costs the network: smaller steps, and less patience.
-RERANKING = TrainingPlan(batch=16, hard=2, patience=3, epochs=20)
+RERANKING = TrainingPlan(batch=16, hard=2, patience=2, epochs=6)
 ROWS, DIMS, ROUNDS, ASKED = 100_000, 384, 5, 64
 
 

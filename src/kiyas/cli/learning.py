@@ -26,7 +26,7 @@ from kiyas.fit import (
     save_measure,
 )
 from kiyas.fit.pairs import as_rows
-from kiyas.fit.training import require_torch
+from kiyas.fit.training import refit_directory, require_torch
 from kiyas.measures import LinearMap
 
 FORMS = ("network", "symmetric", "adapter")
@@ -77,7 +77,8 @@ def run(asked: Asked, form: Form, plan: TrainingPlan, output: Path | None, apply
         save_measure(fit.measure, target, facts)
         if apply:
             make_own(asked.directory, held.collection, fit.measure)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for directory in (unfinished, refit_directory(unfinished)):
+        shutil.rmtree(directory, ignore_errors=True)
     if json:
         show.print_json({**facts, "written": str(target) if keep else None, "applied": apply and keep,
                          "notes": held.notes})

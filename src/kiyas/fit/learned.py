@@ -6,7 +6,6 @@ Both begin as the cosine (or as a map that is given) and end as a measure that t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +14,10 @@ import numpy as np
 from kiyas.arrays import Array, count
 from kiyas.errors import InputError, MeasureError, message
 from kiyas.fit.pairs import Pairs, Progress
-from kiyas.fit.training import (
-    Task,
-    Trained,
-    TrainingPlan,
-    calibration,
-    held_out_logits,
-    require_torch,
-    spread_of,
-    train,
-)
+from kiyas.fit.training import Start, Task, Trained, TrainingPlan, learn, require_torch, spread_of
 from kiyas.measures import Cosine, Learned, LinearMap, Measure
 from kiyas.measures import measure as make_measure
 from kiyas.measures.mapped import MappedMeasure
-
-Start = LinearMap | Callable[[Pairs], LinearMap] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,32 +106,32 @@ def learn_similarity(pairs: Pairs, documents: Array, plan: TrainingPlan | None =
     Parameters: ``pairs``: what belongs together (`judged_pairs`, `text_pairs`, clicks as `Pairs`); ``documents``
     (n, d): all rows of the collection, for negatives; ``hidden``: units, even; ``symmetric``: f(A, B) = f(B, A);
     ``start``: a function of pairs that makes a `LinearMap` with cosine behind it, such as `relevance_map`: it is called
-    with the pairs that are not held out, the network sees mapped rows and begins as that map's cosine. A map that is
+    with the pairs that are trained on, the network sees mapped rows and begins as that map's cosine. A map that is
     given as it is must not have been fitted on these pairs, or the held-out queries say nothing.
     ``progress(done, total)`` counts epochs; ``checkpoint``: a directory that the run is kept in and goes on from, to
     the same weights.
 
-    A share of the queries is held out with every document that is relevant to them, and says when to stop. The sigmoid
-    of the logit is then calibrated on them: it is the share of relevant documents among all at that logit. Raises
+    A share of the queries is held out with every document that is relevant to them, and says when to stop; the sigmoid
+    of the logit is calibrated on them, to the share of relevant documents among all at that logit. Then it is trained
+    anew on all pairs, for as many epochs. Raises
     `InputError` where nothing is left to train on, `MissingExtraError` without PyTorch.
     """
     plan = plan or TrainingPlan()
     owner = "learn_similarity"
-    torch = require_torch("a learned similarity")
+    require_torch("a learned similarity")
     if count(hidden, "hidden", owner, 2, 1 << 16) % 2:
         raise InputError(message(owner, "hidden", "an even number", hidden))
-    task = Task(pairs, documents, plan, owner)
-    map_ = _begun(start, task, owner)
-    if map_ is not None:
-        task.transform(map_)
-    alpha = spread_of(task, lambda A, B: Cosine().pairwise(A, B))
-    size = float(np.sqrt(np.mean(np.sum(task.documents.astype(np.float64) ** 2, axis=1)) / task.documents.shape[1]))
-    model = Network(task.documents.shape[1], hidden, symmetric, size or 1.0, alpha, plan.seed)
+
+    def build(task: Task) -> Network:
+        documents = task.documents.astype(np.float64)
+        size = float(np.sqrt(np.mean(np.sum(documents**2, axis=1)) / documents.shape[1])) or 1.0
+        alpha = spread_of(task, lambda A, B: Cosine().pairwise(A, B))
+        return Network(documents.shape[1], hidden, symmetric, size, alpha, plan.seed)
+
     what = {"what": "similarity", "hidden": hidden, "symmetric": symmetric}
-    trained = train(model, task, what, progress=progress, checkpoint=checkpoint, every=every)
-    scale, offset = calibration(held_out_logits(model, task, torch), task.held_gains)
-    learned: Measure = model.measure(scale, offset)
-    return LearnedFit(learned if map_ is None else map_.with_(base=learned), trained)
+    done = learn(build, pairs, documents, plan, owner, what, start, progress, checkpoint, every)
+    learned: Measure = done.model.measure(done.scale, done.offset)
+    return LearnedFit(learned if done.map is None else done.map.with_(base=learned), done.trained)
 
 
 def learn_adapter(pairs: Pairs, documents: Array, plan: TrainingPlan | None = None, *,
@@ -162,21 +150,10 @@ def learn_adapter(pairs: Pairs, documents: Array, plan: TrainingPlan | None = No
     if isinstance(base, MappedMeasure | Learned) or not base.fitted:
         raise MeasureError(message(owner, "measure", "an inner or per-dimension measure that needs no fitting",
                                    str(base)))
-    task = Task(pairs, documents, plan, owner)
-    map_ = _begun(start, task, owner)
-    if map_ is not None:
-        task.transform(map_)
-    scale = spread_of(task, lambda A, B: np.asarray(base.pairwise(A, B)))
-    model = Adapter(task.documents.shape[1], base, scale)
+
+    def build(task: Task) -> Adapter:
+        return Adapter(task.documents.shape[1], base, spread_of(task, lambda A, B: np.asarray(base.pairwise(A, B))))
+
     what = {"what": "adapter", "measure": str(base)}
-    trained = train(model, task, what, progress=progress, checkpoint=checkpoint, every=every)
-    return LearnedFit(model.measure(map_), trained)
-
-
-def _begun(start: Start, task: Task, owner: str) -> LinearMap | None:
-    """The map to begin with, made of the pairs that are left for training where it is a way of making one."""
-    map_ = start(task.left()) if callable(start) and not isinstance(start, Measure) else start
-    if map_ is not None and (not isinstance(map_, LinearMap) or not isinstance(map_.base, Cosine)):
-        raise MeasureError(message(owner, "start", "a linear_map with cosine behind it, or a function of pairs that "
-                                   "makes one", str(map_)))
-    return map_
+    done = learn(build, pairs, documents, plan, owner, what, start, progress, checkpoint, every)
+    return LearnedFit(done.model.measure(done.map), done.trained)

@@ -12,16 +12,7 @@ import numpy as np
 from kiyas.arrays import Array, count, matrix, to_numpy
 from kiyas.errors import FileError, InputError, message
 from kiyas.fit.pairs import Pairs, Progress, unit_rows
-from kiyas.fit.training import (
-    Task,
-    Trained,
-    TrainingPlan,
-    calibration,
-    held_out_logits,
-    require_torch,
-    spread_of,
-    train,
-)
+from kiyas.fit.training import Task, Trained, TrainingPlan, learn, require_torch, spread_of
 from kiyas.measures import Cosine
 from kiyas.search import Hits, Index
 
@@ -160,14 +151,15 @@ def learn_reranker(pairs: Pairs, documents: Array, plan: TrainingPlan | None = N
     Early stopping ranks all documents, not only the best of another measure.
     """
     plan = plan or TrainingPlan()
-    torch = require_torch("a learned re-ranker")
+    require_torch("a learned re-ranker")
     count(hidden, "hidden", "learn_reranker", 1, 1 << 16)
-    task = Task(pairs, documents, plan, "learn_reranker")
-    alpha = spread_of(task, lambda A, B: Cosine().pairwise(A, B))
-    model = _Products(task.documents.shape[1], hidden, alpha, plan.seed)
-    trained = train(model, task, {"what": "reranker", "hidden": hidden}, progress=progress, checkpoint=checkpoint,
-                    every=every)
-    scale, offset = calibration(held_out_logits(model, task, torch), task.held_gains)
-    first, bias1, second, alpha_ = (model.weights[n].detach().numpy().astype(np.float64)
-                                    for n in ("first", "bias1", "second", "alpha"))
-    return Reranker(first, bias1, scale * second, offset, scale * float(alpha_), trained)
+
+    def build(task: Task) -> _Products:
+        alpha = spread_of(task, lambda A, B: Cosine().pairwise(A, B))
+        return _Products(task.documents.shape[1], hidden, alpha, plan.seed)
+
+    what = {"what": "reranker", "hidden": hidden}
+    done = learn(build, pairs, documents, plan, "learn_reranker", what, None, progress, checkpoint, every)
+    first, bias1, second, alpha = (done.model.weights[n].detach().numpy().astype(np.float64)
+                                   for n in ("first", "bias1", "second", "alpha"))
+    return Reranker(first, bias1, done.scale * second, done.offset, done.scale * float(alpha), done.trained)

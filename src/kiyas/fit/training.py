@@ -10,14 +10,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from kiyas.arrays import Array, count, matrix, number, to_numpy
-from kiyas.errors import InputError, message, missing_extra
+from kiyas.errors import InputError, MeasureError, message, missing_extra
 from kiyas.fit import checkpoint as checkpoints
 from kiyas.fit.pairs import Pairs, Progress
+from kiyas.measures import Cosine, LinearMap, Measure
 from kiyas.measures.mapped import MappedMeasure
 from kiyas.metrics import judge, ndcg
 
@@ -45,7 +47,8 @@ class TrainingPlan:
     - ``epochs``: passes over the pairs at most;
     - ``patience``: passes without a better held-out nDCG@10 after which it stops;
     - ``batch``: pairs a step; the documents of the others are negatives;
-    - ``hard``: further negatives a pair, drawn from the ``pool`` documents nearest to its query by cosine;
+    - ``hard``: further negatives a pair, drawn from the ``pool`` documents of other pairs nearest to its query by
+      cosine;
     - ``rate``: the learning rate of Adam; ``pull``: how strongly weights are drawn to where they began;
     - ``held_out``: share of the queries that early stopping goes by;
     - ``seed``: of weights, split, order and negatives.
@@ -105,7 +108,7 @@ class Trained:
 class Task:
     """Pairs as rows of a collection: which query goes with which, who is held out, what is a negative."""
 
-    def __init__(self, pairs: Pairs, documents: Array, plan: TrainingPlan, owner: str) -> None:
+    def __init__(self, pairs: Pairs, documents: Array, plan: TrainingPlan, owner: str, hold: bool = True) -> None:
         D = np.asarray(to_numpy(matrix(documents, "documents", owner, dims=pairs.queries.shape[1])), np.float32).copy()
         if pairs.owners.min() < 0 or pairs.owners.max() >= len(D):
             raise InputError(message(owner, "pairs", f"of owners from 0 to {len(D) - 1}, the rows of documents",
@@ -119,7 +122,10 @@ class Task:
         D[pairs.owners] = pairs.documents
         self.documents = D
         self.rng = np.random.default_rng(plan.seed)
-        self._split(owner)
+        self.held, self.held_gains = np.empty(0, np.int64), list[dict[int, float]]()
+        self.pairs = np.arange(len(pairs))
+        if hold:
+            self._split(owner)
         self.known = np.zeros((len(Q), len(D)), bool)
         self.known[self.query, self.row] = True
 
@@ -146,13 +152,19 @@ class Task:
         self.documents = np.asarray(map_.transform(self.documents), np.float32)
 
     def hard_pools(self) -> np.ndarray:
-        """For each query the rows nearest by cosine that are not known to be relevant: (queries, pool), −1 for none."""
+        """For each query the rows nearest by cosine, of those trained on, that are not known to be relevant to it.
+
+        (queries, pool), −1 for none. A row of no training pair would be pushed away by every query and drawn near by
+        none: it would be learned that such documents are bad, though they are only not judged, or held out.
+        """
+        trained_on = np.zeros(len(self.documents), bool)
+        trained_on[self.row[self.pairs]] = True
         unit = [X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-30) for X in (self.queries, self.documents)]
         width = min(self.plan.pool, len(self.documents))
         out = np.full((len(self.queries), width), -1, np.int64)
         for start in range(0, len(self.queries), _BLOCK):
             S = unit[0][start : start + _BLOCK] @ unit[1].T
-            S[self.known[start : start + _BLOCK]] = -np.inf
+            S[self.known[start : start + _BLOCK] | ~trained_on] = -np.inf
             best = np.argsort(-S, axis=1, kind="stable")[:, :width]
             found = np.take_along_axis(S, best, axis=1) > -np.inf
             out[start : start + _BLOCK][found] = best[found]
@@ -168,20 +180,72 @@ def spread_of(task: Task, scores: Callable[[np.ndarray, np.ndarray], np.ndarray]
     return SPREAD / spread if spread > 1e-12 else 1.0
 
 
-def train(model: Model, task: Task, what: dict[str, Any], *, progress: Progress | None = None,
-          checkpoint: str | os.PathLike[str] | None = None, every: float = 10.0) -> Trained:
-    """Train the weights in place, and leave the best.
+Start = LinearMap | Callable[[Pairs], LinearMap] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """What `learn` leaves: the model trained on all pairs, the map before it, how it went, and its calibration."""
+
+    model: Any
+    map: LinearMap | None
+    trained: Trained
+    scale: float
+    offset: float
+
+
+def learn(build: Callable[[Task], Model], pairs: Pairs, documents: Array, plan: TrainingPlan, owner: str,
+          what: dict[str, Any], start: Start = None, progress: Progress | None = None,
+          checkpoint: str | os.PathLike[str] | None = None, every: float = 10.0) -> Learning:
+    """Train twice: with queries held out, to find for how many epochs and to calibrate; then on all pairs for so many.
+
+    ``checkpoint``: the directory of the first; the second is kept beside it, under that name with ``.all``.
+    """
+    torch = require_torch("training a similarity")
+    first, _ = _begun(Task(pairs, documents, plan, owner), start, owner)
+    model = build(first)
+    trained = train(model, first, what, progress=progress, checkpoint=checkpoint, every=every)
+    scale, offset = calibration(held_out_logits(model, first, torch), first.held_gains)
+    whole, map_ = _begun(Task(pairs, documents, plan, owner, hold=False), start, owner)
+    model = build(whole)
+    if trained.epoch:
+        beside = None if checkpoint is None else refit_directory(checkpoint)
+        train(model, whole, {**what, "on": "all pairs"}, epochs=trained.epoch, progress=progress, checkpoint=beside,
+              every=every)
+    return Learning(model, map_, trained, scale, offset)
+
+
+def refit_directory(checkpoint: str | os.PathLike[str]) -> Path:
+    """Where the training on all pairs is kept."""
+    return Path(checkpoint).with_name(Path(checkpoint).name + ".all")
+
+
+def _begun(task: Task, start: Start, owner: str) -> tuple[Task, LinearMap | None]:
+    """The task behind the map to begin with, made of the pairs that are trained on where it is a way of making one."""
+    map_ = start(task.left()) if callable(start) and not isinstance(start, Measure) else start
+    if map_ is not None:
+        if not isinstance(map_, LinearMap) or not isinstance(map_.base, Cosine):
+            raise MeasureError(message(owner, "start", "a linear_map with cosine behind it, or a function of pairs "
+                                       "that makes one", str(map_)))
+        task.transform(map_)
+    return task, map_
+
+
+def train(model: Model, task: Task, what: dict[str, Any], *, epochs: int | None = None,
+          progress: Progress | None = None, checkpoint: str | os.PathLike[str] | None = None,
+          every: float = 10.0) -> Trained:
+    """Train the weights in place, and leave the best; with ``epochs``, run so many and leave the last.
 
     The loss is the cross-entropy of a pair's document among those of its batch and the hard negatives, other documents
     that are relevant to its query left out. After each epoch the held-out queries are ranked over all documents; the
     best epoch is kept, and the beginning unless its gain is above its standard error.
     """
-    run = _Run(model, task, what, checkpoint)
+    run = _Run(model, task, what, checkpoint, epochs)
     saved = time.monotonic()
     while not run.done:
         run.epoch()
         if progress is not None:
-            progress(len(run.losses), task.plan.epochs)
+            progress(len(run.losses), epochs or task.plan.epochs)
         if checkpoint is not None and (run.done or time.monotonic() - saved >= every):
             run.save()
             saved = time.monotonic()
@@ -192,9 +256,10 @@ class _Run:
     """A training: weights, Adam's state, the best so far, random numbers; all of it goes into a checkpoint."""
 
     def __init__(self, model: Model, task: Task, what: dict[str, Any],
-                 directory: str | os.PathLike[str] | None) -> None:
+                 directory: str | os.PathLike[str] | None, epochs: int | None) -> None:
         self.torch = torch = require_torch("training a similarity")
         self.model, self.task, self.plan, self.directory = model, task, task.plan, directory
+        self.epochs = epochs
         self.names = sorted(model.weights)
         self.parameters = [model.weights[name] for name in self.names]
         self.begin = [p.detach().clone() for p in self.parameters]
@@ -202,11 +267,8 @@ class _Run:
         self.Q, self.D = torch.from_numpy(task.queries), torch.from_numpy(task.documents)
         self.pools = task.hard_pools() if self.plan.hard else np.empty((0, 0), np.int64)
         self.rng = task.rng
-        # Documents of held-out queries are no negatives either: training would learn to push them away.
-        self.withheld = np.zeros(len(task.documents), bool)
-        self.withheld[[row for gains in task.held_gains for row in gains]] = True
         self.losses: list[float] = []
-        self.identity = {**asdict(self.plan), **what, "data": checkpoints.fingerprint(
+        self.identity = {**asdict(self.plan), **what, "for": epochs, "data": checkpoints.fingerprint(
             task.queries, task.documents, task.query, task.row)}
         found = None if directory is None else checkpoints.read(directory, self.identity)
         if found is None:
@@ -219,6 +281,8 @@ class _Run:
     def done(self) -> bool:
         """Whether all epochs are run, or no better one has come for long enough."""
         ran = len(self.losses)
+        if self.epochs is not None:
+            return ran >= self.epochs
         return ran >= self.plan.epochs or ran - self.best_epoch >= self.plan.patience
 
     def epoch(self) -> None:
@@ -238,6 +302,8 @@ class _Run:
         if not math.isfinite(self.losses[-1]):
             raise InputError(f"training: the loss is {self.losses[-1]} in epoch {len(self.losses)}; give a smaller "
                              f"rate than {self.plan.rate:g}")
+        if self.epochs is not None:
+            return
         values = self.held_out()
         if values.mean() > self.best_values.mean():
             self.best_values, self.best_epoch = values, len(self.losses)
@@ -250,7 +316,7 @@ class _Run:
             pools = self.pools[query]
             drawn = pools[np.arange(query.size)[:, None],
                           self.rng.integers(0, pools.shape[1], (query.size, self.plan.hard))].reshape(-1)
-            rows = np.concatenate([rows, drawn[(drawn >= 0) & ~self.withheld[drawn]]])
+            rows = np.concatenate([rows, drawn[drawn >= 0]])
         logits = self.model.logits(self.Q[torch.from_numpy(query)], self.D[torch.from_numpy(rows)])
         also = task.known[query[:, None], rows[None, :]]
         also[np.arange(query.size), np.arange(query.size)] = False
@@ -263,10 +329,14 @@ class _Run:
 
     def held_out(self) -> np.ndarray:
         """nDCG@10 of each held-out query over all documents."""
+        if self.epochs is not None:
+            return np.empty(0)
         return ndcg_of(self.model, self.task, self.torch)
 
     def finish(self) -> Trained:
         """Put the weights to keep in place."""
+        if self.epochs is not None:
+            return Trained(self.before, self.before, len(self.losses), len(self.losses), self.losses)
         gain = self.best_values - self.before
         error = float(np.std(gain, ddof=1) / math.sqrt(gain.size)) if gain.size > 1 else 0.0
         keep = self.best_epoch > 0 and float(gain.mean()) > error
