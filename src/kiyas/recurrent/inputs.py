@@ -62,8 +62,10 @@ def values(owner: str, parameter: str, value: Any, shape: Shape, time: int | Non
     if x.dtype.kind == "b":
         x = x.astype(np.float32)
     if x.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            x = np.ascontiguousarray(x, np.float32)
+        if x.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                x = x.astype(np.float32)
+        x = np.ascontiguousarray(x)
         require_finite(owner, parameter, x, time)
     return x
 

@@ -117,9 +117,12 @@ class Model:
         batch = signals[0].values.shape[0]
         known = None if state is None else checks.state(owner, state, self.state_widths, batch)
         size = batch if batch_size is None else count(batch_size, "batch_size", owner, 1, 2**31)
-        parts = [self.run(_rows(signals, a, a + size), None if known is None else
-                          {k: tuple(s[a:a + size] for s in v) for k, v in known.items()}, Context(threads))
-                 for a in range(0, batch, size)]
+        if size >= batch:
+            parts = [self.run(signals, known, Context(threads))]
+        else:
+            parts = [self.run(_rows(signals, a, a + size), None if known is None else
+                              {k: tuple(s[a:a + size] for s in v) for k, v in known.items()}, Context(threads))
+                     for a in range(0, batch, size)]
         y = self._joined([[s.values for s in out] for out, _ in parts])
         if not return_state:
             return y
