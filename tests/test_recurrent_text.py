@@ -301,6 +301,19 @@ def test_padded_steps_of_several_numbers():
     assert padded.tolist() == PADDED["inner_padded"]
 
 
+@given(st.lists(st.lists(st.integers(1, 9), max_size=6), max_size=4), st.integers(1, 8),
+       st.sampled_from(["pre", "post"]), st.sampled_from(["pre", "post"]))
+def test_padded_rows_one_by_one(rows, maxlen, padding, truncating):
+    wanted = []
+    for row in rows:
+        kept = row[max(0, len(row) - maxlen):] if truncating == "pre" else row[:maxlen]
+        zeros = [0] * (maxlen - len(kept))
+        wanted.append(zeros + kept if padding == "pre" else kept + zeros)
+    padded = pad_sequences(rows, maxlen, padding=padding, truncating=truncating)
+    assert padded.tolist() == wanted
+    assert padded.shape == (len(rows), maxlen)
+
+
 def test_padding_nothing():
     assert pad_sequences([]).shape == (0, 0)
     assert pad_sequences([[], []], maxlen=2, value=7).tolist() == [[7, 7], [7, 7]]
