@@ -59,8 +59,9 @@ def test_a_shared_node_gives_what_onnx_runtime_gave(name):
 
 @pytest.mark.parametrize(("name", "inputs", "outputs"), [
     ("splitter", "input", ["y"]), ("encoder", "x", ["y"]), ("encoder_fixed", "x", ["y"]),
-    ("tail", "x", ["p", "mean", "largest"])])
-def test_a_whole_graph_gives_what_onnx_runtime_gave(name, inputs, outputs):
+    ("tail", "x", ["p", "mean", "largest"]), ("keras_stack", "x", ["y"]), ("keras_both", "x", ["y"]),
+    ("keras_text", "x", ["y"]), ("keras_convolution", "x", ["y"])])
+def test_a_whole_graph_gives_what_onnx_runtime_or_keras_gave(name, inputs, outputs):
     io = np.load(GOLDEN / f"{name}.npz")
     found = recurrent.load(GOLDEN / f"{name}.onnx").predict(io[inputs])
     for one, key in zip(found if isinstance(found, tuple) else (found,), outputs, strict=True):

@@ -43,7 +43,7 @@ def slices(inputs: Constants, attributes: Attributes, rank: int) -> dict[int, sl
         steps = _integers(inputs[4]) if len(inputs) > 4 and inputs[4] is not None else None
     axes = list(range(len(starts))) if axes is None else [a % rank for a in axes]
     steps = [1] * len(starts) if steps is None else steps
-    far = 1 << 31  # "to the end" is written as the largest integer of its kind
+    far = (1 << 31) - 1  # "to the end" is written as the largest integer of its kind
     found = {}
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         found[axis] = slice(start if -far < start < far else None, end if -far < end < far else None, step)

@@ -218,6 +218,8 @@ class Reader:
         lost = frozenset(op for value in values if isinstance(value, Unknown) for op in value.operations)
         if lost and not extracting:
             return [Unknown(lost)] * len(node.output)
+        if node.op_type == "Concat" and values and all(_is_filled(value, values[0]) for value in values):
+            return [values[0]]
         if values and isinstance(values[0], Filled) and node.op_type in _STATE_WAY - {"If", "Concat"}:
             return [Filled(values[0].value)] * len(node.output)
         if node.domain not in ("", "ai.onnx"):
@@ -403,6 +405,10 @@ class Reader:
             elif node is not None or current in {value.name for value in self.graph.input} - self._state_inputs:
                 return False
         return reached
+
+
+def _is_filled(value: Any, like: Any) -> bool:
+    return isinstance(value, Filled) and isinstance(like, Filled) and value.value == like.value
 
 
 def _scopes(graph: Any, depth: int, where: str) -> Iterator[Any]:

@@ -91,6 +91,8 @@ def _cut(reader: Reader, x: Tensor, axis: int, part: slice) -> Tensor:
         return x
     if group == (reader.batch,) or not group:
         raise UnsupportedError("Slice of the batch or of an axis of size 1")
+    if (way := _direction(reader, x, axis, part)) is not None:
+        return way
     order: Axes = ((reader.batch,), *(a for a in x.axes if a and a not in (group, (reader.batch,))), group)
     placed = x if group in x.array else reader.placed(x, order)
     at = placed.array.index(group)
@@ -103,6 +105,22 @@ def _cut(reader: Reader, x: Tensor, axis: int, part: slice) -> Tensor:
     left = (Atom(count),)
     return Tensor(number, 0, tuple(left if k == at else a for k, a in enumerate(placed.array)),
                   tuple(left if k == axis else a for k, a in enumerate(placed.axes)))
+
+
+def _direction(reader: Reader, x: Tensor, axis: int, part: slice) -> Tensor | None:
+    """One direction of two that lie side by side in the features: a slice of those."""
+    group, features = x.axes[axis], x.array[-1]
+    if len(features) != 2 or group != features[:1] or group[0].size != 2 or features[1].size is None:
+        return None
+    ways = range(*part.indices(2))
+    if len(ways) != 1:
+        return None
+    width = features[1].size
+    number = reader.add(Slice(reader.name("direction"), -1, ways[0] * width, (ways[0] + 1) * width),
+                        ((x.node, x.output),))
+    one = Atom(1)
+    return Tensor(number, 0, (*x.array[:-1], (features[1],)),
+                  tuple((one,) if k == axis else a for k, a in enumerate(x.axes)))
 
 
 def _count(part: slice) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,9 @@ def _gemm(call: Call) -> list[Any]:
 
 def _conv(call: Call) -> list[Any]:
     x, w, b = [*call.values, None][:3]
+    if isinstance(w, np.ndarray) and w.ndim == 4 and len(x.axes) == 4 and (flat := _flat(call)) is not None:
+        across, inner = flat
+        return [_raised(_conv(inner)[0], across)]
     if not isinstance(w, np.ndarray) or w.ndim != 3 or len(x.axes) != 3 or not (b is None or isinstance(b, np.ndarray)):
         raise UnsupportedError("Conv of other than one dimension with constant weights")
     padding = _padding(call.attributes)
@@ -90,6 +94,32 @@ def _conv(call: Call) -> list[Any]:
     return [Tensor(number, 0, (batch, out, filters), (batch, filters, out))]
 
 
+def _flat(call: Call) -> tuple[int, Call] | None:
+    """An operation on images of height 1 or width 1 as one on sequences, and which of the two axes it is (2 or 3)."""
+    x, w = call.values[0], call.values[1] if len(call.values) > 1 else None
+    kernel = w.shape[2:] if isinstance(w, np.ndarray) else call.attributes.get("kernel_shape", ())
+    for across in (2, 3):
+        pads = call.attributes.get("pads") or (0, 0, 0, 0)
+        unit = all(atom.size == 1 and not atom.batch for atom in x.axes[across])
+        if len(kernel) != 2 or not unit or kernel[across - 2] != 1 or pads[across - 2] or pads[across]:
+            continue
+        along = 3 - across  # of the two
+        attributes = {**call.attributes, "pads": [pads[along], pads[along + 2]]}
+        for key in ("strides", "dilations", "kernel_shape"):
+            if call.attributes.get(key):
+                attributes[key] = [call.attributes[key][along]]
+        seen = x.seen(tuple(axis for k, axis in enumerate(x.axes) if k != across))
+        values = [seen, *call.values[1:]]
+        if isinstance(w, np.ndarray):
+            values[1] = w.squeeze(across)
+        return across, replace(call, values=values, attributes=attributes)
+    return None
+
+
+def _raised(x: Tensor, across: int) -> Tensor:
+    return x.seen((*x.axes[:across], (), *x.axes[across:]))
+
+
 def _padding(attributes: Mapping[str, Any]) -> str | tuple[int, int]:
     auto = attributes.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "VALID"):
@@ -102,6 +132,9 @@ def _padding(attributes: Mapping[str, Any]) -> str | tuple[int, int]:
 
 def _pool(call: Call) -> list[Any]:
     x = call.values[0]
+    if len(x.axes) == 4 and (flat := _flat(call)) is not None:
+        across, inner = flat
+        return [_raised(_pool(inner)[0], across)]
     if len(x.axes) != 3 or call.attributes.get("ceil_mode") or only(call.attributes.get("dilations"), 1) != 1 \
             or (call.attributes.get("count_include_pad") and any(call.attributes.get("pads", ()))):
         raise UnsupportedError(f"{call.kind} of other than one dimension, or with ceil_mode, dilations, "
