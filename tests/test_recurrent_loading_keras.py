@@ -448,6 +448,22 @@ def test_the_version_of_weights_by_class_is_told_by_the_configuration():
         recurrent.load(GOLDEN / "pair_k3.weights.h5", config=sequential(("Dense", {"name": "d", "units": 1})))
 
 
+def test_an_rnn_around_a_cell_is_that_layer(tmp_path):
+    cell = {"class_name": "LSTMCell", "config": {"name": "cell", "units": 2, "recurrent_activation": "sigmoid"}}
+    config = sequential(("RNN", {"name": "l", "cell": cell, "batch_input_shape": [None, None, 3]}),
+                        keras_version="2.15.0")
+    plain = legacy(tmp_path / "a.h5", {"l": lstm_arrays()}, one_lstm(), "2.15.0")
+    wanted = recurrent.load(plain).predict(X)
+    assert np.array_equal(recurrent.load(plain, config=config).predict(X), wanted)
+    with h5py.File(tmp_path / "b.weights.h5", "w") as file:
+        for k, (_, array) in enumerate(lstm_arrays()):
+            file[f"layers/rnn/cell/vars/{k}"] = array.astype(np.float32)
+    assert np.array_equal(recurrent.load(tmp_path / "b.weights.h5", config=config).predict(X), wanted)
+    cell["class_name"] = "StackedRNNCells"
+    with pytest.raises(FileError, match="RNN 'l' runs a cell of class StackedRNNCells, which is not supported"):
+        recurrent.load(plain, config=config)
+
+
 def test_a_registered_class_may_be_called_with_its_package(tmp_path):
     def change(config):
         dense = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")

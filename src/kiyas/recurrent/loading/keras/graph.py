@@ -21,13 +21,17 @@ _DEEPEST = 30
 
 @dataclass(eq=False)
 class Spec:
-    """One layer: its class and configuration; the layers that it wraps, by role; the graph of a model within."""
+    """One layer: its class and configuration; the layers that it wraps, by role; the graph of a model within.
+
+    ``stored``: the class that groups of its weights are called after, where that is another (RNN around an LSTM cell).
+    """
 
     class_name: str
     name: str
     config: Mapping[str, Any]
     wrapped: dict[str, Spec] = field(default_factory=dict)
     graph: Graph | None = None
+    stored: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,10 @@ def spec_of(entry: object, where: str, depth: int) -> Spec:
     full = entry.get("registered_name")
     if isinstance(full, str) and registered(full) is not None:
         kind = full
+    stored = kind
     if kind == "RNN":
         kind, config = _unpacked_cell(config, where)
-    spec = Spec(kind, str(config.get("name", kind.lower())), config)
+    spec = Spec(kind, str(config.get("name", kind.lower())), config, stored=stored)
     if kind in _WRAPPERS:
         if depth > _DEEPEST:
             raise FileError(f"{where}: has layers within layers more than {_DEEPEST} deep")

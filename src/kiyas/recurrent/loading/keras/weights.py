@@ -169,7 +169,7 @@ class ByClass:
         specs: dict[str, list[Spec]] = defaultdict(list)
         for spec in graph.specs:
             if self._may_have_weights(spec, groups):
-                specs[snake_case(spec.class_name)].append(spec)
+                specs[snake_case(spec.stored or spec.class_name)].append(spec)
         found: dict[Spec, Named] = {}
         for stem in groups.keys() | specs.keys():
             names = [name for _, name in sorted(groups[stem])]
@@ -192,7 +192,7 @@ class ByClass:
     def _may_have_weights(self, spec: Spec, groups: dict[str, list[tuple[int, str]]]) -> bool:
         parts = list(leaves(spec, self._version, self._file.where))
         return any(part.names for part in parts) or \
-            (not all(part.known for part in parts) and snake_case(spec.class_name) in groups)
+            (not all(part.known for part in parts) and snake_case(spec.stored or spec.class_name) in groups)
 
     def _check_names(self, paths: list[Path], layers: list[Spec]) -> None:
         """Newer files say what each layer was called: where those are the names that we know, they must agree."""
