@@ -528,3 +528,14 @@ def test_the_loops_of_keras_say_something_and_are_partly_carried():
                         20, window=case["window"], padding=case["padding"])
         assert made.tokens[1].carried == wanted
         assert not made.tokens[-1].carried, "the text outgrows the window, whose beginning is cut off then"
+
+
+def test_outputs_that_are_no_numbers_stop_it():
+    tokenizer = words_tokenizer()
+    for size in (1e38, 3e38):
+        dense = layers.Dense("head", np.full((11, 2), size), None, activation="softmax")
+        model = Model.sequential([layers.Embedding("e", np.full((11, 2), 4.0)),
+                                  layers.SimpleRNN("rnn", np.eye(2), np.eye(2), None, activation="relu"), dense])
+        assert np.isnan(model.predict(np.array([[1, 2]]))).any()
+        with pytest.raises(InputError, match="one whose outputs are probabilities that sum to 1, got outputs from nan"):
+            generate(model, tokenizer, "the cat", 3)

@@ -72,7 +72,9 @@ class Reader:
         elif len(shape) != 2:
             raise InputError(message(owner, "model", "one whose input is ids (batch, time) or features (batch, time, "
                                      "features)", f"{shape}"))
-        self.logits = _wants_softmax(model, owner) if logits is None else logits
+        ending = last_activation(model)
+        self._softmax = ending == "softmax"
+        self.logits = _wants_softmax(ending, owner) if logits is None else logits
 
     @property
     def steps(self) -> bool:
@@ -110,8 +112,10 @@ class Reader:
         """Of one number, at less cost than of all of them."""
         if self.logits:
             return float(self.log_probabilities(row)[number])
-        check_probabilities(row, self.owner)
         p = float(row[number])
+        # A softmax of ours sums to 1; NaN anywhere in it would be the largest, and is no number from 0.
+        if not (self._softmax and p >= 0):
+            check_probabilities(row, self.owner)
         return math.log(p) if p else -math.inf
 
     def _input(self, ids: np.ndarray) -> np.ndarray:
@@ -126,8 +130,7 @@ class Reader:
         return np.asarray(y[:, -1] if y.ndim == 3 else y)
 
 
-def _wants_softmax(model: Model, owner: str) -> bool:
-    name = last_activation(model)
+def _wants_softmax(name: str, owner: str) -> bool:
     if name not in ("softmax", "linear"):
         raise InputError(message(owner, "logits", "given, as the model ends neither with softmax nor linearly", name,
                                  "logits=False for probabilities, True for what a softmax is still to be taken of"))
