@@ -148,3 +148,14 @@ def test_the_page_on_training_quotes_what_was_measured_of_engines():
                                                                 f"{float(r[k]):.3g}" for k in list(r)[3:])]
                     for r in csv.DictReader(file)]
     assert rows(DOCS / "training.md", "When a GPU") == measured
+
+
+def test_the_page_on_training_quotes_what_was_measured_of_encoders():
+    with (DOCS / "encoders.csv").open(encoding="utf-8", newline="") as file:
+        measured = [[f"{r['encoder']}, {r['measure']}", r["MRR"], f"{r['low']} to {r['high']}"]
+                    for r in csv.DictReader(file)]
+        file.seek(0)
+        first = next(csv.DictReader(file))
+    assert rows(DOCS / "training.md", "A sentence encoder") == measured
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    assert f"{first['pairs']} pairs" in text and f"{first['test pairs']} others" in text
