@@ -4,7 +4,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test test-torch test-sanitize bench check clean system
+.PHONY: demo test test-torch test-sanitize bench bench-recurrent check clean system
 
 # What pip cannot bring: an interpreter with venv and a C++20 compiler.
 system:
@@ -54,6 +54,12 @@ test-sanitize: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	@$(PIP) --group bench
 	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(RUN) benchmarks/run.py
+	@$(RUN) benchmarks/recurrent.py
+
+# The recurrent half of it alone.
+bench-recurrent: $(VENV)/test.stamp
+	@$(PIP) --group bench
+	@$(RUN) benchmarks/recurrent.py
 
 check:
 	@$(RUN) -m ruff check .

@@ -49,10 +49,10 @@ class Limits:
         return max(by_bytes, by_work), "reading" if by_bytes >= by_work else "byte operations"
 
 
-def facts() -> dict:
-    """What a reader needs to judge the figures."""
+def facts(packages: tuple[str, ...] = _PACKAGES) -> dict:
+    """What a reader needs to judge the figures, with the versions of these packages."""
     versions = {"python": platform.python_version(), "kiyas": kiyas.__version__}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -30,6 +30,8 @@ constexpr int64_t kManyRows = 48;
 // Bytes of recurrent weights from which on two threads share a step's units in place of rows or not at all.
 constexpr int64_t kShareUnits = 600'000;
 constexpr int64_t kFewRows = 6;
+// Multiply-adds from which on a call starts further threads: starting one takes as long as some two million.
+constexpr int64_t kWorthThreads = 8'000'000;
 
 int64_t up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
@@ -236,6 +238,7 @@ void Dense::part(const float* x, int64_t rows, float* out, int64_t from, int64_t
 }
 
 void Dense::run(const float* x, int64_t rows, float* out, int threads) const {
+  if (rows * outputs_ * packed_.product.inputs < kWorthThreads) threads = 1;
   const int64_t panels = packed_.product.panels, n = packed_.product.inputs;
   if (rows >= 2 * kFewRows) {
     const int64_t piece = std::max<int64_t>(kFewRows, up((rows + threads - 1) / threads, kFewRows));
@@ -533,8 +536,10 @@ void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y
   const int64_t n = cell_.units;
   const Plan plan(input);
   const int64_t recurrent = recurrent_.weights.bytes() + second_.weights.bytes();
-  const bool share = input.threads > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
-  const int parts = share ? input.threads : static_cast<int>(std::min<int64_t>(input.threads, input.batch));
+  const int64_t weights = cell_.recurrent.panels * cell_.recurrent.vectors * level_.lanes * (n + cell_.input.inputs);
+  const int threads = input.batch * input.time * weights < kWorthThreads ? 1 : input.threads;
+  const bool share = threads > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
+  const int parts = share ? threads : static_cast<int>(std::min<int64_t>(threads, input.batch));
   Barrier barrier(share ? parts : 1);
   std::vector<Worker> workers;
   for (int t = 0; t < parts; ++t)

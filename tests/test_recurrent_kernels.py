@@ -181,15 +181,28 @@ def test_steps_chunks_batches_and_threads_give_the_same_bits(every_level, kind, 
 
 @pytest.mark.parametrize("precision", r.PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_units_of_a_large_cell_shared_by_threads(every_level, kind, precision):
-    n = 810 if kind == "simple" else 410
-    kernel = Weights(kind, n, 24).kernel(precision)
-    x = floats(np.random.default_rng(7), 2, 5, 24)
-    y, end = kernel.sequence(x)
+@pytest.mark.parametrize("shared", ["units", "rows"])
+def test_threads_that_are_worth_their_start_change_no_bit(every_level, kind, precision, shared):
+    """Small calls start none; here the work is enough for them. Large cells share the units of few rows."""
+    rng = np.random.default_rng(7)
+    n, batch, time = (160, 9, 60) if shared == "rows" else (810 if kind == "simple" else 410, 2, 12)
+    kernel, x = Weights(kind, n, 24).kernel(precision), floats(rng, batch, time, 24)
+    lengths, mask = rng.integers(time - 3, time + 1, batch), rng.random((batch, time)) < 0.9
+    for options in ({}, {"lengths": lengths, "reverse": True}, {"mask": mask}):
+        y, end = kernel.sequence(x, **options)
+        for threads in (2, 3):
+            again, again_end = kernel.sequence(x, threads=threads, **options)
+            assert_bits(again, y)
+            assert_states(again_end, end)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 25])
+@pytest.mark.parametrize("precision", r.PRECISIONS)
+def test_large_products_shared_by_threads(every_level, precision, rows):
+    rng = np.random.default_rng(24)
+    linear, x = r.Linear(floats(rng, 8_500, 1000), None, precision), floats(rng, rows, 1000)
     for threads in (2, 3):
-        again, again_end = kernel.sequence(x, threads=threads)
-        assert_bits(again, y)
-        assert_states(again_end, end)
+        assert_bits(linear(x, threads=threads), linear(x))
 
 
 @pytest.mark.parametrize("precision", r.PRECISIONS)

@@ -197,24 +197,28 @@ void check_cells(const RecurrentLevel& level, bool quick) {
       }
 }
 
-// Threads that share the units of a large cell.
-void check_shared(const RecurrentLevel& level) {
+// Threads that share the rows, or the units of a large cell; sizes at which threads are worth their start.
+void check_threads(const RecurrentLevel& level) {
   constexpr Kind kinds[] = {Kind::lstm, Kind::gru_after, Kind::gru_before, Kind::simple};
   for (const Kind kind : kinds)
     for (const Precision precision : kPrecisions) {
-      const int64_t n = kind == Kind::simple ? 805 : 405, m = 5, batch = 1 + below(3), time = 4;
-      const int64_t gates = kind == Kind::lstm ? 4 : kind == Kind::simple ? 1 : 3;
-      const auto w = values(gates * n * m), u = values(gates * n * n, 0.05f), b = values(gates * n);
-      const Act acts[3] = {{Activation::sigmoid}, {Activation::tanh}, {Activation::tanh}};
-      const RecurrentCell cell(level, kind, {w.get(), u.get(), b.get(), nullptr, n, m}, acts, precision);
-      const auto x = values(batch * time * m), start = values(batch * n);
-      Guarded<float> y[2] = {Guarded<float>(batch * time * n), Guarded<float>(batch * time * n)};
-      for (int i = 0; i < 2; ++i) {
-        Guarded<float> h(start), c(start);
-        cell.run({batch, time, x.get(), nullptr, nullptr, nullptr, false, false, i ? 2 : 1}, h.get(),
-                 kind == Kind::lstm ? c.get() : nullptr, y[i].get(), nullptr);
+      for (const bool rows : {false, true}) {
+        const int64_t n = rows ? 160 : kind == Kind::simple ? 805 : 405, m = 5, batch = rows ? 9 : 2, time = rows ? 40 : 14;
+        const int64_t gates = kind == Kind::lstm ? 4 : kind == Kind::simple ? 1 : 3;
+        const auto w = values(gates * n * m), u = values(gates * n * n, 0.05f), b = values(gates * n);
+        const Act acts[3] = {{Activation::sigmoid}, {Activation::tanh}, {Activation::tanh}};
+        const RecurrentCell cell(level, kind, {w.get(), u.get(), b.get(), nullptr, n, m}, acts, precision);
+        const auto x = values(batch * time * m), start = values(batch * n);
+        Guarded<int64_t> lengths(batch);
+        for (int64_t i = 0; i < batch; ++i) lengths[i] = time - below(3);
+        Guarded<float> y[2] = {Guarded<float>(batch * time * n), Guarded<float>(batch * time * n)};
+        for (int i = 0; i < 2; ++i) {
+          Guarded<float> h(start), c(start);
+          cell.run({batch, time, x.get(), nullptr, lengths.get(), nullptr, false, true, i ? 2 : 1}, h.get(),
+                   kind == Kind::lstm ? c.get() : nullptr, y[i].get(), nullptr);
+        }
+        CHECK(y[0] == y[1], "%s cell kind %d: threads change it", level.name, int(kind));
       }
-      CHECK(y[0] == y[1], "%s cell kind %d: sharing its units changes it", level.name, int(kind));
     }
 }
 
@@ -258,7 +262,7 @@ int main(int argc, char** argv) {
     CHECK(std::strcmp(level.name, level_at(i).name) == 0, "levels differ: %s", level.name);
     check_products(level);
     check_cells(level, quick);
-    check_shared(level);
+    check_threads(level);
     check_elementwise(level);
     std::printf("%s: recurrent kernels checked\n", level.name);
   }
