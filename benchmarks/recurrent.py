@@ -51,8 +51,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the recurrent runtime of kiyas and its peers in one run")
     parser.add_argument("--quick", action="store_true", help="tiny models: shows that all parts work, proves nothing")
-    parser.add_argument("--only", nargs="+", metavar="CASE", choices=CASES, help=f"of {', '.join(CASES)}")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256, 512], help="n = m (default all five)")
+    parser.add_argument("--only", nargs="+", metavar="CASE", choices=CASES, help="default: all")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256, 512], help="n = m; default: all five")
     parser.add_argument("--seconds", type=float, default=Effort.seconds, help="that an engine may use in a case")
     parser.add_argument("--save", type=Path, help="where to write a further copy of the JSON")
     parser.add_argument("--markdown", type=Path, nargs="?", const=PAGE, help="write the tables into the page")
@@ -81,11 +81,12 @@ def _run(options: argparse.Namespace) -> dict:
     if "precision" in wanted:
         run["precision"] = [cases.precision(n, short) for n in sizes]
     if "generation" in wanted:
-        run["generation"] = cases.generation(8, 50, 5, 4) if quick else cases.generation(128, 10_000, 200, 20)
+        run["generation"] = cases.generation(8, 50, 5) if quick else cases.generation(128, 10_000, 200)
     if "import" in wanted:
         run["imports"] = cases.imports(2 if quick else 9)
     run["flops"] = limits.flops()
-    run["bandwidth"] = {size: limits.bandwidth(size) for size in (1 << k for k in range(14, 24))} if run["flops"] else {}
+    sizes = [1 << k for k in range(14, 24)] if run["flops"] else []
+    run["bandwidth"] = {size: limits.bandwidth(size) for size in sizes}
     run["missing"] = sorted(cases.missing)
     run["load_after"] = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return run

@@ -1,4 +1,4 @@
-"""What the machine can do at best for a recurrent step: bandwidth of the cache that holds the weights, multiply-adds."""
+"""What the machine can do at best for a recurrent step: the bandwidth of its caches, multiply-adds."""
 
 from __future__ import annotations
 

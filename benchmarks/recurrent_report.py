@@ -36,8 +36,7 @@ def targets(run: dict) -> list[dict]:
     ratio("T = 100, int8", _ORT, int8, [("sequence", 256, 1, 100)], 3)
     ratio("T = 100, int8", _ORT, int8, [("sequence", 512, 1, 100)], 5)
     ratio("T = 100, bfloat16", _ORT, bf16, [("sequence", n, 1, 100) for n in (256, 512)], 1.8)
-    for n in (32, 64, 128, 256, 512):
-        out.append(_batch(run, n))
+    out += [_batch(run, n) for n in (32, 64, 128, 256, 512)]
     made = run.get("generation")
     out.append(_line("generation, 200 words", "our window read again", 20, made and made["ratio"],
                      made and made["ratio_of_least"]))
@@ -99,8 +98,8 @@ def machine(run: dict) -> str:
              f"- instruction level: {facts['level']}",
              "- versions: " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items())]
     if run.get("flops"):
-        lines.append(f"- one thread, measured: {run['flops'] / 1e9:.0f} GFLOP/s in registers; bytes read again and again: "
-                     + ", ".join(f"{int(k) // 1024} KB {v / 1e9:.0f} GB/s" for k, v in run["bandwidth"].items()))
+        bytes_ = ", ".join(f"{int(k) // 1024} KB {v / 1e9:.0f} GB/s" for k, v in run["bandwidth"].items())
+        lines.append(f"- one thread, measured: {run['flops'] / 1e9:.0f} GFLOP/s in registers; read again and again: {bytes_}")
     if run["missing"]:
         lines.append("- not installed, so not compared: " + ", ".join(run["missing"]))
     return "\n".join(lines)
@@ -135,14 +134,14 @@ def whole(run: dict) -> str:
     if run.get("precision"):
         rows = [[str(p["n"]), name, f"{e['most']:.1e}", f"{e['rms']:.1e}", f"{100 * e['relative']:.3g} %"]
                 for p in run["precision"] for name, e in p["errors"].items()]
-        parts += ["## What smaller weights cost\n", "Outputs h beside the same model in float64, weights uniform in "
-                  "±1/√n, inputs standard normal, 16 rows of 100 steps.\n",
+        parts += ["## What smaller weights cost\n", ("Outputs h beside the same model in float64, weights uniform in "
+                  "±1/√n, inputs standard normal, 16 rows of 100 steps.\n"),
                   table(["n = m", "weights", "largest", "root mean square", "relative"], rows), ""]
     if run.get("generation"):
         g = run["generation"]
         rows = [[name, _number(t["least"]), _number(t["median"])] for name, t in g["ms"].items()]
-        parts += ["## Generation\n", f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words, "
-                  f"window {g['window']}.\n", table(["way", "shortest, ms", "median, ms"], rows), ""]
+        parts += ["## Generation\n", (f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words; the "
+                  f"window holds all of the text, {g['window']} words.\n"), table(["way", "shortest, ms", "median, ms"], rows), ""]
     for kind, title in (("step", "A single step from Python, microseconds"),
                         ("sequence", "Whole sequences, microseconds a step")):
         some = [c for c in run["results"] if c["case"] == kind]

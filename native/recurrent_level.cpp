@@ -373,9 +373,16 @@ void sums_with(const Product& product, int64_t panel, int panels, int count, con
 
 // Calls work(panel, panels, row, rows) over panels [from, to): one row takes two panels at a time, several rows share
 // one. Backwards in every other step: the cache still has what came last.
+// Going back and forth leaves the last panel in the first cache if it is taken alone and fits.
+int64_t panels_together(const Product& product) {
+  constexpr int64_t kFirstCache = 24 * 1024;
+  return 2 * product.panel_bytes > kFirstCache && product.panel_bytes <= kFirstCache ? 1 : 2;
+}
+
 template <class Work>
-KIYAS_INLINE void by_panels(int64_t from, int64_t to, int count, int most, bool backward, const Work& work) {
-  const int64_t width = count == 1 ? 2 : 1, parts = (to - from + width - 1) / width;
+KIYAS_INLINE void by_panels(int64_t from, int64_t to, int count, int most, bool backward, int64_t together,
+                            const Work& work) {
+  const int64_t width = count == 1 ? together : 1, parts = (to - from + width - 1) / width;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t panel = from + width * (backward ? parts - 1 - i : i);
     const int panels = static_cast<int>(std::min(width, to - panel));
@@ -389,7 +396,7 @@ void product(const Product& product, int64_t from, int64_t to, const float* star
   if (product.precision == Precision::float32) return recurrent_avx512.product(product, from, to, start, rows, count, out);
 #endif
   const int64_t width = static_cast<int64_t>(product.vectors) * kLanes;
-  by_panels(from, to, count, rows_together(product), false, [&](int64_t panel, int panels, int row, int some) {
+  by_panels(from, to, count, rows_together(product), false, 2, [&](int64_t panel, int panels, int row, int some) {
     const float* starts[kMostRows];
     float* outs[kMostRows];
     for (int r = 0; r < some; ++r) starts[r] = start + panel * width, outs[r] = out[row + r] + panel * width;
@@ -449,7 +456,7 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
 
 template <class Recurrent, class Input = Recurrent>
 void lstm_one(const Cell& cell, const Step& step, int64_t from, int64_t to) {
-  by_panels(from, to, 1, 1, step.backward, [&](int64_t panel, int panels, int, int) {
+  by_panels(from, to, 1, 1, step.backward, panels_together(cell.recurrent), [&](int64_t panel, int panels, int, int) {
     if (panels == 2) lstm_of_one<Input, Recurrent, 2>(cell, step, panel);
     else lstm_of_one<Input, Recurrent, 1>(cell, step, panel);
   });
@@ -498,7 +505,7 @@ template <class Acts>
 void several(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   const Product& recurrent = cell.recurrent;
   const int v = recurrent.vectors, width = v * kLanes;
-  by_panels(from, to, step.count, rows_together(recurrent), step.backward,
+  by_panels(from, to, step.count, rows_together(recurrent), step.backward, panels_together(recurrent),
             [&](int64_t panel, int panels, int row, int some) {
     alignas(64) float held[kSlots * 4 * kLanes];
     alignas(64) float candidate[kSlots * kLanes];
@@ -569,7 +576,7 @@ void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
 
 template <class Acts>
 void second_of(const Cell& cell, const Step& step, int64_t from, int64_t to) {
-  by_panels(from, to, step.count, rows_together(cell.second), step.backward,
+  by_panels(from, to, step.count, rows_together(cell.second), step.backward, panels_together(cell.second),
             [&](int64_t panel, int panels, int row, int some) {
     alignas(64) float held[kSlots * 4 * kLanes];
     const float* starts[kMostRows];
@@ -620,7 +627,15 @@ void activate(Act act, const float* x, int64_t count, float* out) {
 // Sixteen partial sums at every level, added in pairs: position i goes to sum i mod 16.
 void softmax(const float* x, int64_t count, float* out) {
   float top = x[0];
-  for (int64_t i = 1; i < count; ++i) top = x[i] > top || x[i] != x[i] ? x[i] : top;
+  int64_t j = 0;
+  if (count >= kLanes) {
+    F tops = load(x);
+    for (; j + kLanes <= count; j += kLanes) tops = most(load(x + j), tops);  // passes over NaN, which spoils the sum
+    float lane[kLanes];
+    store(lane, tops);
+    for (const float v : lane) top = v > top || top != top ? v : top;
+  }
+  for (; j < count; ++j) top = x[j] > top || top != top ? x[j] : top;
   elementwise(x, count, out, [top](F v) { return exponential(v - every(top)); });
   float sum[16] = {};
   int64_t i = 0;

@@ -101,5 +101,5 @@ def test_an_answer_that_differs_ends_the_run(modules):
     from recurrent_cases import _agree
 
     _agree({"ONNX Runtime": 1e-6, "kiyas int8": 0.01})
-    with pytest.raises(SystemExit, match="WRONG: ONNX Runtime differs by 0.01"):
+    with pytest.raises(SystemExit, match=r"WRONG: ONNX Runtime differs by 0\.01"):
         _agree({"ONNX Runtime": 0.01})

@@ -41,9 +41,9 @@ class Chain:
     """The steps of a chain: made by `chain`."""
 
     def __init__(self, embedding: Embedding | None, fused: bool, features: int,
-                 parts: list[tuple[Step, str] | Apply], compiled: Compiled | None) -> None:
+                 parts: list[tuple[Step, str] | Apply], compiled: Compiled | None, every: list[bool] | None) -> None:
         self._embedding, self._fused, self._features, self._parts = embedding, fused, features, parts
-        self._compiled = compiled
+        self._compiled, self._every = compiled, every
         self._least = 1 if embedding is not None and embedding.mask_zero else 0
         self._last_is_cell = isinstance(parts[-1], tuple)
 
@@ -76,6 +76,34 @@ class Chain:
         stepper = kernels.Stepper(kernels_, batch, head, activation)
         table = None if self._embedding is None or self._fused else self._embedding.table
         return Quick(self, stepper, names, table, self._embedding is not None, self._least)
+
+    def whole(self, x: object, threads: int) -> np.ndarray | None:
+        """Outputs of whole sequences from a fresh state, all compiled, or None where the long way round is to be taken.
+
+        A short sequence of a small model takes less time than the long way's checks.
+        """
+        if self._every is None or self._compiled is None or type(x) is not np.ndarray or 0 in x.shape or x.ndim < 2:
+            return None
+        if self._embedding is not None:
+            table = self._embedding.table
+            if x.ndim != 2 or x.dtype.kind not in "iu" or x.min() < self._least or x.max() >= table.shape[0]:
+                return None
+            v = x if self._fused else table[x]
+        else:
+            if x.ndim != 3 or x.dtype != np.float32:
+                return None
+            rows = self._checked(x.reshape(-1, x.shape[2]))
+            if rows is None:
+                return None
+            v = rows.reshape(x.shape)
+        cells, _, head, activation = self._compiled
+        for cell, every in zip(cells, self._every, strict=True):
+            v = (cell.sequence if every else cell.last)(v, threads=threads)[0]
+        if head is None:
+            return v
+        y = head(v.reshape(-1, v.shape[-1]), threads=threads)
+        y = kernels.softmax(y, y) if activation == "softmax" else kernels.activate(activation, y, y)
+        return y.reshape(*v.shape[:-1], -1)
 
     def _checked(self, x: np.ndarray) -> np.ndarray | None:
         if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0:
@@ -169,7 +197,15 @@ def chain(graph: Graph) -> Chain | None:
     if not parts or not any(isinstance(part, tuple) for part in parts):
         return None
     return Chain(embedding, fused, 0 if embedding is not None else int(shape[1] or 0), parts,
-                 _compiled([(layer, name) for layer, name in rest if not isinstance(layer, Dropout)], parts))
+                 _compiled([(layer, name) for layer, name in rest if not isinstance(layer, Dropout)], parts),
+                 _outputs([layer for layer, _ in rest if isinstance(layer, Recurrent)]))
+
+
+def _outputs(cells: list[Recurrent]) -> list[bool] | None:
+    """Whether each layer gives all its outputs or its last; None where a sequence does not run through all of them."""
+    every = [layer.return_sequences for layer in cells]
+    plain = all(every[:-1]) and not any(layer.return_state for layer in cells)
+    return every if plain else None
 
 
 def _compiled(rest: list[tuple[Layer, str]], parts: list[tuple[Step, str] | Apply]) -> Compiled | None:
