@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the recurrent runtime of kiyas and its peers in one run")
     parser.add_argument("--quick", action="store_true", help="tiny models: shows that all parts work, proves nothing")
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=CASES, help="default: all")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256, 512], help="n = m; default: all five")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256, 512], help="n = m")
     parser.add_argument("--seconds", type=float, default=Effort.seconds, help="that an engine may use in a case")
     parser.add_argument("--save", type=Path, help="where to write a further copy of the JSON")
     parser.add_argument("--markdown", type=Path, nargs="?", const=PAGE, help="write the tables into the page")

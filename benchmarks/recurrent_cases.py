@@ -142,7 +142,7 @@ class Cases:
                 "ratios_of_least": {a: {b: times.ratio_of_least(a, b) for b in mine} for a in times.of}}
 
     def generation(self, units: int, vocabulary: int, tokens: int) -> dict:
-        """A word model of two layers: the state carried, beside a window that holds all of the text, read for each word."""
+        """A word model of two layers: the state carried, beside a window of all the text, read for each word."""
         rng = np.random.default_rng(5)
 
         def draw(*shape: int) -> np.ndarray:

@@ -99,7 +99,8 @@ def machine(run: dict) -> str:
              "- versions: " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items())]
     if run.get("flops"):
         bytes_ = ", ".join(f"{int(k) // 1024} KB {v / 1e9:.0f} GB/s" for k, v in run["bandwidth"].items())
-        lines.append(f"- one thread, measured: {run['flops'] / 1e9:.0f} GFLOP/s in registers; read again and again: {bytes_}")
+        lines.append(f"- one thread, measured: {run['flops'] / 1e9:.0f} GFLOP/s in registers; read again and again: "
+                     f"{bytes_}")
     if run["missing"]:
         lines.append("- not installed, so not compared: " + ", ".join(run["missing"]))
     return "\n".join(lines)
@@ -140,8 +141,9 @@ def whole(run: dict) -> str:
     if run.get("generation"):
         g = run["generation"]
         rows = [[name, _number(t["least"]), _number(t["median"])] for name, t in g["ms"].items()]
-        parts += ["## Generation\n", (f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words; the "
-                  f"window holds all of the text, {g['window']} words.\n"), table(["way", "shortest, ms", "median, ms"], rows), ""]
+        what = (f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words; the window holds all of "
+                f"the text, {g['window']} words.\n")
+        parts += ["## Generation\n", what, table(["way", "shortest, ms", "median, ms"], rows), ""]
     for kind, title in (("step", "A single step from Python, microseconds"),
                         ("sequence", "Whole sequences, microseconds a step")):
         some = [c for c in run["results"] if c["case"] == kind]
