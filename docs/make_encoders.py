@@ -1,10 +1,10 @@
 """Train one small encoder under several measures on the docstrings of this Python, and test each: encoders.csv.
 
 A query is the first sentence of a docstring, its text the rest. A fifth of the pairs is held out of training;
-validation chooses the epoch on a part of the others, so that the test pairs have chosen nothing. Everything else is the
-same: shape, seed, batches. The test is known-item search: the mean reciprocal rank of a test query's text among all test
-texts, under the measure that was trained under, with a bootstrap interval; wordllama under cosine is beside it. Needs the
-extras torch and text, and some minutes:
+validation chooses the epoch on a part of the others, so that the test pairs have chosen nothing. Everything else is
+the same: shape, seed, batches. The test is known-item search: the mean reciprocal rank of a test query's text among
+all test texts, under the measure that was trained under, with a bootstrap interval; wordllama under cosine is beside
+it. Needs the extras torch and text, and some minutes:
 
     python docs/make_encoders.py
 """
