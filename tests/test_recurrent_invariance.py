@@ -115,6 +115,27 @@ def test_threads(name):
     same(model.predict(x, threads=2), model.predict(x, threads=1))
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_cells_that_share_their_units_between_threads(precision):
+    rng = np.random.default_rng(8)
+    n = 300
+    layers = [random_lstm(rng, M, n, "a", return_sequences=True), random_gru(rng, n, n, "b", return_sequences=True),
+              L.Dense("d", rng.normal(size=(40, n)) / n, None, "softmax")]
+    model = Model.sequential([replace(layer, precision=precision) for layer in layers])
+    for batch in (1, 3):
+        x = rng.normal(size=(batch, 12, M)).astype(np.float32)
+        lengths = rng.integers(1, 13, batch)
+        whole, end = model.predict(x, return_state=True)
+        two, own = model.predict(x, return_state=True, threads=2)
+        same(two, whole)
+        same_state(own, end)
+        same(model.predict(x, lengths=lengths, threads=2), model.predict(x, lengths=lengths))
+        stream = model.stream(batch)
+        same(np.concatenate([stream.feed(x[:, :7], threads=2), stream.feed(x[:, 7:])], axis=1), whole)
+        stream.reset()
+        same(np.stack([stream.step(x[:, t]) for t in range(12)], axis=1), whole)
+
+
 # Layer normalisation divides by the spread of a row, and what is rounded grows with it.
 @pytest.mark.parametrize(("name", "tolerance"), [("stack", 1e-6), ("gru_after", 1e-6), ("lstm_layer_norm", 1e-5)])
 def test_levels_agree_to_rounding_and_each_with_itself(name, tolerance, every_level):
