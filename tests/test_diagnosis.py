@@ -158,6 +158,14 @@ def test_unit_vectors_are_said_to_rank_alike():
     assert overlap["manhattan"] < 0.999
 
 
+def test_one_length_for_all_documents_is_enough():
+    X = rows(n=100, d=6)
+    X *= 2 / np.linalg.norm(X, axis=1, keepdims=True)
+    found = diagnose(X, rows(1, n=20, d=6))["unit_norm"]
+    assert found.values["constant"] and not found.values["unit"] and "they rank alike" in found.effect
+    assert found.here == "All documents have one length, 2."
+
+
 def test_long_queries_are_warned_of_and_ndd_is_given_a_length():
     X = rows(n=200, d=10)
     found = diagnose(X, 3 * X[:30])["norms"]

@@ -23,9 +23,13 @@ def unit_norm(norms: np.ndarray, query_norms: np.ndarray | None) -> Finding:
     constant = float(norms.std()) <= UNIT_TOLERANCE * max(float(norms.mean()), 1e-300)
     here = f"All lengths are 1 (to {most:.1g})." if unit else \
         f"All documents have one length, {norms.mean():.4g}." if constant else "Lengths vary."
-    effect = UNIT_NORM_NOTE if unit or constant else (
-        "Angular ranks as cosine, and dice as tanimoto, always. The other inner measures rank differently here, by how "
-        "much they listen to lengths.")
+    if unit:
+        effect = UNIT_NORM_NOTE
+    elif constant:
+        effect = "For a given query every inner measure is an increasing function of A·B alone: they rank alike."
+    else:
+        effect = ("Angular ranks as cosine, and dice as tanimoto, always. The other inner measures rank differently "
+                  "here, by how much they listen to lengths.")
     return Finding("unit_norm", "Unit length", {"unit": unit, "constant": constant, "largest_deviation": most},
                    "max |‖x‖ − 1| ≤ 1e-5", "Many models end with a step that makes every vector's length 1. Lengths "
                    "then carry nothing, and measures that differ only in how they treat lengths cannot differ.",
