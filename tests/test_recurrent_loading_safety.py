@@ -286,6 +286,23 @@ def test_hostile_headers_are_refused(tmp_path, header, length, words):
         recurrent.load(path)
 
 
+def test_a_graph_cannot_grow_its_constants_without_end(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    helper = onnx.helper
+    nodes = [helper.make_node("Concat", [f"c{k}", f"c{k}"], [f"c{k + 1}"], axis=0) for k in range(60)]
+    nodes += [helper.make_node("Unsqueeze", ["c10", "one"], ["u"]), helper.make_node("Add", ["u", "c10"], ["s0"])]
+    nodes += [helper.make_node("ConstantOfShape", ["huge"], ["h"]), helper.make_node("Add", ["c60", "h"], ["n"])]
+    graph = helper.make_graph([*nodes, helper.make_node("Add", ["X", "n"], ["Y"])], "g",
+                              [helper.make_tensor_value_info("X", 1, [None, None, 4])],
+                              [helper.make_tensor_value_info("Y", 1, None)],
+                              [onnx.numpy_helper.from_array(np.ones(1000, np.float32), "c0"),
+                               onnx.numpy_helper.from_array(np.array([1]), "one"),
+                               onnx.numpy_helper.from_array(np.array([1 << 40]), "huge")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
+    with pytest.raises(FileError, match=r"not supported: Concat of sizes that are not known .*, or too large"):
+        recurrent.load(tmp_path / "a.onnx")
+
+
 # --- HDF5 ------------------------------------------------------------------------------------------------------------
 
 def hdf5(path, change):

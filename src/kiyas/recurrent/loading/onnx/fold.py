@@ -9,8 +9,8 @@ import numpy as np
 
 from kiyas.recurrent.loading.onnx.values import Filled, Size
 
-# A constant that is computed may be larger than the file; more than this it never is in a model.
-_MOST_ELEMENTS = 1 << 24
+# A constant that is made of a shape alone may be larger than the file; more than this it never is in a model.
+_MOST_ELEMENTS = 1 << 22
 _DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16,
            11: np.float64, 12: np.uint32, 13: np.uint64}
 Attributes = Mapping[str, Any]
@@ -112,6 +112,18 @@ def _split(inputs: Constants, attributes: Attributes) -> list[Any]:
     return np.split(x, np.cumsum(parts)[:-1], axis)
 
 
+def elements(kind: str, inputs: Constants, attributes: Attributes) -> float:
+    """How many numbers an operation gives that may give more than go in; a few in a row could square that each time."""
+    if kind == "Concat":
+        return float(sum(x.size for x in inputs))
+    if kind == "Gather":
+        return inputs[1].size * inputs[0].size / max(1, inputs[0].shape[attributes.get("axis", 0)])
+    if len(inputs) > 1 and kind in ("Add", "Sub", "Mul", "Div", "Equal", "And", "Or", "Less", "Greater", "LessOrEqual",
+                                    "GreaterOrEqual", "Where"):
+        return float(np.prod(np.broadcast_shapes(*(x.shape for x in inputs)), dtype=float))
+    return 0.0
+
+
 def _binary(operation: Callable[[Any, Any], Any]) -> Callable[[Constants, Attributes], Any]:
     def fold(inputs: Constants, _: Attributes) -> Any:
         a, b = inputs
@@ -168,8 +180,7 @@ FOLDS: dict[str, Callable[[Constants, Attributes], Any]] = {
     "Add": _binary(np.add), "Sub": _binary(np.subtract), "Mul": _binary(np.multiply), "Div": _binary(np.divide),
     "Equal": _equal,
     "Not": lambda x, _: np.logical_not(x[0]),
-    "And": lambda x, _: np.logical_and(x[0], x[1]),
-    "Or": lambda x, _: np.logical_or(x[0], x[1]),
+    "And": _binary(np.logical_and), "Or": _binary(np.logical_or),
     "Less": _binary(np.less), "Greater": _binary(np.greater), "LessOrEqual": _binary(np.less_equal),
     "GreaterOrEqual": _binary(np.greater_equal),
     "Where": lambda x, _: np.where(x[0], x[1], x[2]),

@@ -19,7 +19,7 @@ from kiyas.recurrent.layers.merge import Merge
 from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.loading.made import made
 from kiyas.recurrent.loading.onnx.call import Call, MismatchError, UnsupportedError
-from kiyas.recurrent.loading.onnx.fold import FOLDS, CannotFoldError
+from kiyas.recurrent.loading.onnx.fold import FOLDS, CannotFoldError, elements
 from kiyas.recurrent.loading.onnx.operations import RECURRENT, apply
 from kiyas.recurrent.loading.onnx.values import (
     Atom,
@@ -62,6 +62,8 @@ class Reader:
                     self._producers[name] = (node, number)
             for output in scope.output:
                 self.uses[output.name] = self.uses.get(output.name, 0) + 1
+        # Weights are put together of constants, and are no larger than all of them.
+        self._limit = (1 << 20) + 4 * sum(_count(t) for scope in _scopes(graph, 0, where) for t in _constants(scope))
         inputs = {value.name for value in graph.input}
         nodes = [node for scope in _scopes(graph, 0, where) for node in scope.node if node.op_type in RECURRENT]
         self._state_inputs = inputs & {leaf for node in nodes for name in list(node.input)[5:7]
@@ -228,11 +230,14 @@ class Reader:
             return [self._constant(node, attributes)]
         if all(value is None or isinstance(value, np.ndarray) for value in values) and node.op_type in FOLDS:
             try:
+                if elements(node.op_type, values, attributes) > self._limit:
+                    raise CannotFoldError
                 found = FOLDS[node.op_type](values, attributes)
                 return [value if isinstance(value, Filled) else numbers(np.asarray(value))
                         for value in (found if isinstance(found, list) else [found])]
             except CannotFoldError:
-                return [Unknown(frozenset({f"{node.op_type} of sizes that are not known (give them with shapes=)"}))] \
+                why = "of sizes that are not known (give them with shapes=), or too large"
+                return [Unknown(frozenset({f"{node.op_type} {why}"}))] \
                     * len(node.output)
             # Whatever an altered node makes of NumPy.
             except Exception as error:  # noqa: BLE001
@@ -405,6 +410,18 @@ class Reader:
             elif node is not None or current in {value.name for value in self.graph.input} - self._state_inputs:
                 return False
         return reached
+
+
+def _constants(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    yield from (a.t for node in graph.node for a in node.attribute if a.HasField("t"))
+
+
+def _count(tensor: Any) -> int:
+    count = 1
+    for size in tensor.dims:
+        count *= max(0, size)
+    return min(count, int(tensor.ByteSize()))
 
 
 def _is_filled(value: Any, like: Any) -> bool:
