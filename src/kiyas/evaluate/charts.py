@@ -59,13 +59,19 @@ def _styled(chart: Any, width: int, height: int | Any) -> Any:
             .configure_legend(labelColor=_INK, titleColor=_SOFT, labelFontSize=12, titleFontWeight="normal"))
 
 
+def _room(names: Sequence[str]) -> float:
+    """Pixels for names beside an axis: the reader's font may be wider than the one that a chart was laid out with."""
+    return 7.2 * max(map(len, names), default=0)
+
+
 def whiskers(rows: Sequence[Mapping[str, Any]], title: str, label: str) -> str:
     """A line a row: ``name``, ``mean`` with ``low`` and ``high``, and its ``kind`` (a key of `COLOURS`)."""
     alt, _ = _modules()
     data = alt.Data(values=[dict(row) for row in rows])
     order = [row["name"] for row in rows]
     colour = alt.Color("kind:N", scale=alt.Scale(domain=[*COLOURS], range=[*COLOURS.values()]), legend=None)
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(grid=False, ticks=False, domain=False))
+    y = alt.Y("name:N", sort=order, title=None,
+              axis=alt.Axis(grid=False, ticks=False, domain=False, minExtent=_room(order)))
     base = alt.Chart(data)
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=_BASE, strokeDash=[3, 3]).encode(x="x:Q")
     chart = zero + base.mark_rule(strokeWidth=2).encode(
@@ -82,8 +88,9 @@ def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], la
     order = [name for name, _ in rows]
     chart = alt.Chart(alt.Data(values=values)).mark_point(filled=True, size=42, opacity=1, color=_UP).encode(
         x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=3)),
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(ticks=False, domain=False, gridDash=[2, 3], grid=True)),
-    ).properties(width=118, height=20 * len(order)).facet(
+        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(
+            ticks=False, domain=False, gridDash=[2, 3], grid=True, minExtent=_room(order))),
+    ).properties(width=100, height=20 * len(order)).facet(
         column=alt.Column("metric:N", sort=list(columns), title=None,
                           header=alt.Header(labelColor=_INK, labelFontSize=12))).resolve_scale(x="independent")
     return svg(chart.configure(font=_FONT).configure_view(stroke=None).configure_axis(
@@ -108,7 +115,8 @@ def named_bars(values: Mapping[str, float], x_title: str, label: str) -> str:
     data = alt.Data(values=[{"name": name, "x": float(v)} for name, v in values.items()])
     chart = alt.Chart(data).mark_bar(size=11, color=_UP).encode(
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(domain=[0, 1])),
-        y=alt.Y("name:N", sort=list(values), title=None, axis=alt.Axis(grid=False, ticks=False, domain=False)))
+        y=alt.Y("name:N", sort=list(values), title=None,
+                axis=alt.Axis(grid=False, ticks=False, domain=False, minExtent=_room([*values]))))
     return svg(_styled(chart, 420, 19 * len(values)), label)
 
 
