@@ -117,7 +117,7 @@ def elements(kind: str, inputs: Constants, attributes: Attributes) -> float:
     if kind == "Concat":
         return float(sum(x.size for x in inputs))
     if kind == "Gather":
-        return inputs[1].size * inputs[0].size / max(1, inputs[0].shape[attributes.get("axis", 0)])
+        return float(inputs[1].size * inputs[0].size / max(1, inputs[0].shape[attributes.get("axis", 0)]))
     if len(inputs) > 1 and kind in ("Add", "Sub", "Mul", "Div", "Equal", "And", "Or", "Less", "Greater", "LessOrEqual",
                                     "GreaterOrEqual", "Where"):
         return float(np.prod(np.broadcast_shapes(*(x.shape for x in inputs)), dtype=float))
