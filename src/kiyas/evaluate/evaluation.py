@@ -108,7 +108,8 @@ class Evaluation:
             none = "the other is not" if len(self.tested) == 1 else f"none of {len(self.tested)} others is"
             return (f"{base.name} is fine here: {where} {none} shown to be better in {self.main} (the highest, "
                     f"{nearest.name}: {d.mean:+.4f}, interval {d.low:+.4f} to {d.high:+.4f}). A difference from "
-                    f"{nearest.name} smaller than about {nearest.comparison.detectable:.3f} would rarely be seen with so many queries.")
+                    f"{nearest.name} smaller than about {nearest.comparison.detectable:.3f} would rarely be seen with "
+                    "so many queries.")
         best = better[0]
         assert best.comparison is not None
         d = best.comparison.difference
