@@ -271,8 +271,8 @@ def test_models_of_others_go_out_and_come_back(path, tmp_path):
     except InputError as error:
         assert re.search(r"export to ONNX: \w+ '[^']+' (has a projection|masks)", str(error))
         return  # that it is refused, and why, is all there is to say
-    if path.name in ("frames.onnx", "tail.onnx"):
-        return  # what they reshape is not read back
+    if any("Reshape" in type(getattr(layer, "layer", layer)).__name__ for layer in model.layers):
+        return  # a reshape that drops an axis of size 1 is not read back as one
     again = load(tmp_path / "model.onnx")
     for one, other in zip(*(y if isinstance(y, tuple) else (y,) for y in (again.predict(x), model.predict(x))),
                           strict=True):
