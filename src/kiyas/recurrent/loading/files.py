@@ -25,7 +25,8 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary,
     its JSON, or the path of that), or the list of a PyTorch model's modules; ``prefix``: the part of a larger file that
     is loaded: the name of a Keras layer or model (``outer/inner``), the module's name in a state_dict; ``partial``:
-    weights that the configuration does not have are left out instead of refused; ``options``: further ones of a format.
+    weights that the configuration does not have are left out instead of refused; ``options``: further ones of a format:
+    ``passes_mask`` of Keras, ``activation`` of an RNN of PyTorch, ``inputs`` and ``shapes`` of ONNX.
 
     Raises `FileError` for a file that is altered, or holds what is not supported, naming it; `InputError` for an
     argument; `MissingExtraError` if the reader of the format is not installed.
