@@ -141,8 +141,8 @@ def whole(run: dict) -> str:
     if run.get("generation"):
         g = run["generation"]
         rows = [[name, _number(t["least"]), _number(t["median"])] for name, t in g["ms"].items()]
-        what = (f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words; the window holds all of "
-                f"the text, {g['window']} words.\n")
+        what = (f"Two layers of {g['units']}, vocabulary {g['vocabulary']}, {g['tokens']} words; the window holds the "
+                f"whole text, {g['window']} words.\n")
         parts += ["## Generation\n", what, table(["way", "shortest, ms", "median, ms"], rows), ""]
     for kind, title in (("step", "A single step from Python, microseconds"),
                         ("sequence", "Whole sequences, microseconds a step")):
