@@ -68,6 +68,12 @@ def test_a_file_gives_the_outputs_of_keras(name):
     assert f"y{len(found)}" not in io
 
 
+def test_keras_3_does_not_heed_the_mask_of_a_layer_that_is_given_states():
+    kinds = {version: {type(layer) for layer in recurrent.load(GOLDEN / f"translator_{version}.keras").layers}
+             for version in ("k2", "k3")}
+    assert layers.Unmasked in kinds["k3"] and layers.Unmasked not in kinds["k2"]
+
+
 def test_a_shared_nested_model_is_made_once():
     model = recurrent.load(GOLDEN / "pair_k3.keras")
     towers = [node.layer for node in model.nodes if isinstance(node.layer, layers.Nested)]

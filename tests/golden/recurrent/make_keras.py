@@ -63,6 +63,19 @@ def many():
     return Model([source, target], [head, *both, dropped, again, tail], name="many")
 
 
+def translator():
+    """Masked texts: the states of one handed to the other, through an embedding that both share."""
+    source, target = Input((None,), dtype="int32", name="source"), Input((None,), dtype="int32", name="target")
+    table = layers.Embedding(9, 4, mask_zero=True)
+    _, h, c = layers.LSTM(5, return_state=True, dropout=0.2)(table(source))
+    out = layers.LSTM(5, return_sequences=True)(table(target), initial_state=[h, c])
+    both = layers.Bidirectional(layers.GRU(3, return_sequences=True))(layers.Dropout(0.1)(out))
+    wide = layers.Concatenate()([both, layers.Attention()([both, both])])
+    head = layers.TimeDistributed(layers.Dense(4, activation="softmax"))(wide)
+    summary = layers.Add()([layers.LSTM(2)(wide), layers.LSTM(2)(out)])
+    return Model([source, target], [head, summary, layers.RNN(layers.LSTMCell(3))(out)], name="translator")
+
+
 def randomise(model, seed):
     """Weights that are not the zeros and ones of a new model."""
     rng = np.random.default_rng(seed)
@@ -74,12 +87,13 @@ def randomise(model, seed):
     model.set_weights([new(w) for w in model.weights])
 
 
-def save(model, name, feeds):
-    """All formats, and the outputs."""
+def save(model, name, feeds, h5=True):
+    """The formats, and the outputs."""
     outputs = [np.asarray(keras.ops.convert_to_numpy(y)) if not TWO else y.numpy() for y in model(feeds)]
     np.savez(HERE / f"{name}_{TAG}.npz", **{f"x{k}": x for k, x in enumerate(feeds)},
              **{f"y{k}": y for k, y in enumerate(outputs)})
-    model.save(HERE / f"{name}_{TAG}.h5")
+    if h5:
+        model.save(HERE / f"{name}_{TAG}.h5")
     model.save(HERE / f"{name}_{TAG}.keras")
     squeeze(HERE / f"{name}_{TAG}.keras")
 
@@ -91,6 +105,14 @@ def squeeze(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
+
+
+def translate():
+    """The translator of this version."""
+    model = translator()
+    randomise(model, 4)
+    save(model, "translator", [np.array([[1, 2, 0, 0], [3, 4, 5, 6]], np.int32),
+                               np.array([[1, 2, 3, 0, 0], [7, 8, 1, 1, 0]], np.int32)], h5=False)
 
 
 def main():
@@ -108,6 +130,7 @@ def main():
     randomise(model, 2)
     save(model, "many", [rng.standard_normal((2, 6, 4)).astype(np.float32),
                          rng.standard_normal((2, 5, 4)).astype(np.float32)])
+    translate()
     if TWO:
         import tensorflow as tf
 

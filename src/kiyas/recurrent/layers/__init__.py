@@ -15,7 +15,7 @@ from kiyas.recurrent.layers.elementwise import (
     Scale,
 )
 from kiyas.recurrent.layers.embedding import Embedding, Input, Masking
-from kiyas.recurrent.layers.exchange import Backward, FeatureMean, Pad, Power, Slice
+from kiyas.recurrent.layers.exchange import Backward, FeatureMean, Pad, Power, Slice, Unmasked
 from kiyas.recurrent.layers.merge import (
     Add,
     Average,
@@ -44,5 +44,5 @@ __all__ = [
     "Elementwise", "Embedding", "FeatureMean", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input", "LSTM", "Layer",
     "LayerNormalization", "Masking", "MaxPool", "Maximum", "Minimum", "Multiply", "Nested", "PReLU", "Pad", "Permute",
     "Power", "Recurrent", "RepeatVector", "Reshape", "Scale", "Shape", "Signal", "SimpleRNN", "Slice", "Subtract",
-    "TimeDistributed", "UpSampling", "WeightedAttention", "ZeroPadding",
+    "TimeDistributed", "Unmasked", "UpSampling", "WeightedAttention", "ZeroPadding",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
+from kiyas.recurrent.layers.bidirectional import Bidirectional
 from kiyas.recurrent.layers.elementwise import Elementwise
 from kiyas.recurrent.layers.recurrence import run
 from kiyas.recurrent.layers.recurrent import Recurrent
@@ -165,3 +166,49 @@ class FeatureMean(Elementwise):
     def apply(self, x: np.ndarray) -> np.ndarray:
         y: np.ndarray = np.add.reduce(x, axis=-1, keepdims=True, dtype=np.float64) / x.shape[-1]
         return y.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Unmasked(Layer):
+    """A recurrent layer that does not heed the mask of its sequence, and hands it on.
+
+    Keras 3 runs a layer so that is called with initial states: the mask is not among its arguments then.
+    """
+
+    layer: Recurrent | Bidirectional
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, (Recurrent, Bidirectional)):
+            raise InputError(message(self.owner, "layer", "a recurrent layer", type(self.layer).__name__))
+
+    @property
+    def time(self) -> Time:
+        return self.layer.time
+
+    @property
+    def widths(self) -> dict[str, tuple[int, ...]]:
+        return {self.name: tuple(w for widths in self.layer.widths.values() for w in widths)}
+
+    @property
+    def place(self) -> str:
+        return self.layer.place
+
+    def count_parameters(self) -> int:
+        return self.layer.count_parameters()
+
+    def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        return self.layer.shapes(inputs)
+
+    def run(self, inputs: tuple[Signal, ...], state: Arrays | None = None,
+            context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
+        mask = inputs[0].mask
+        out, new = self.layer.run((inputs[0]._replace(mask=None), *inputs[1:]), state, context)
+        if self.layer.return_sequences and self.layer.passes_mask:
+            out = (out[0]._replace(mask=mask), *out[1:])
+        return out, new
+
+    def with_precision(self, precision: str) -> Layer:
+        """The same layer with its weights stored otherwise."""
+        changed = self.layer.with_precision(precision)
+        assert isinstance(changed, (Recurrent, Bidirectional))
+        return replace(self, layer=changed)

@@ -9,6 +9,7 @@ from kiyas.errors import FileError, InputError
 from kiyas.recurrent.graph import Node
 from kiyas.recurrent.layers import Bidirectional, Conv1D, Dense, Embedding, Input, Nested, TimeDistributed
 from kiyas.recurrent.layers.base import Layer, Shape
+from kiyas.recurrent.layers.exchange import Unmasked
 from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.loading.keras.graph import Graph, Spec, Tensor, batch_shape
 from kiyas.recurrent.loading.keras.options import Options
@@ -25,6 +26,7 @@ class Builder:
     def __init__(self, arrays: Mapping[Spec, Named], version: Version, where: str, source: Mapping[str, Any]):
         self._arrays, self._version, self._where, self._source = arrays, version, where, source
         self._made: dict[Spec, Layer] = {}
+        self._unmasked: dict[Spec, Layer] = {}
 
     def model(self, graph: Graph) -> Model:
         """The model of a graph."""
@@ -39,6 +41,8 @@ class Builder:
                 layer: Layer = Input(call.spec.name, self._input_shape(graph, number))
             else:
                 layer = self._layer(call.spec, given)
+                if call.unmasked and isinstance(layer, (Recurrent, Bidirectional)):
+                    layer = self._unmasked.setdefault(call.spec, Unmasked(f"{layer.name} (no mask)", layer))
             nodes.append(Node(layer, tuple((tensor.call, tensor.index) for tensor in call.inputs)))
             shapes.append(self._shapes_after(layer, given))
         for tensor in graph.outputs:

@@ -15,6 +15,7 @@ from kiyas.recurrent.registry import registered
 
 MODELS = ("Sequential", "Functional", "Model")
 _WRAPPERS = ("Bidirectional", "TimeDistributed")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 # Models within models; deeper than any that anyone trained, and no deeper than Python can go.
 _DEEPEST = 30
 
@@ -44,10 +45,11 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A layer at work on tensors."""
+    """A layer at work on tensors. ``unmasked``: Keras 3 called it with states, and without a mask then."""
 
     spec: Spec
     inputs: tuple[Tensor, ...]
+    unmasked: bool = False
 
 
 @dataclass(eq=False)
@@ -171,15 +173,16 @@ class _Functional:
             raise FileError(f"{where}: its configuration is altered: a functional model has no list of layers")
         self._nodes: dict[str, list[Any]] = {}
         self._specs: dict[str, Spec] = {}
-        self._masks: dict[str, list[Any]] = {}
+        self._masks: dict[str, tuple[str, list[Any]]] = {}
+        only_masks = self._only_masks(config, entries)
         for entry in entries:
             kind, inner = _class_and_config(entry, where)
             name = entry.get("name", inner.get("name") if isinstance(inner, Mapping) else None)
             nodes = entry.get("inbound_nodes")
             if not isinstance(name, str) or not isinstance(nodes, list) or name in self._specs:
                 raise FileError(f"{where}: its configuration is altered at layer {name!r:.60}")
-            if kind in masks.OPERATIONS:
-                self._masks[name] = nodes
+            if name in only_masks:
+                self._masks[name] = kind, nodes
                 continue
             spec = spec_of(entry, where, depth)
             spec.name = name
@@ -191,6 +194,21 @@ class _Functional:
         outputs = [self._tensor(t) for t in self._ends(config, "output_layers")]
         self._check_masks()
         self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs)
+
+    def _only_masks(self, config: Mapping[str, Any], entries: list[Any]) -> set[str]:
+        """The names of what Keras 3 computes masks with: nothing else comes of it."""
+        nodes: dict[str, list[Any]] = {
+            entry["name"]: entry["inbound_nodes"] for entry in entries if isinstance(entry, Mapping)
+            and isinstance(entry.get("name"), str) and isinstance(entry.get("inbound_nodes"), list)}
+        waiting = [t[0] for key in ("output_layers", "input_layers") for t in self._ends(config, key)]
+        reached: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting += [t[0] for node in nodes.get(name) or [] for t in references(node)]
+        new = any(isinstance(node, Mapping) for calls in nodes.values() for node in calls)
+        return {name for name in nodes if new and name not in reached}
 
     def _check_masks(self) -> None:
         """Raise for a mask that a layer is given by hand."""
@@ -250,10 +268,16 @@ class _Functional:
                 open_.add(key)
                 waiting += missing
                 continue
-            self._calls.append(Call(spec, tuple(Tensor(self._made[t[0], t[1]], t[2]) for t in needed)))
+            self._calls.append(Call(spec, tuple(Tensor(self._made[t[0], t[1]], t[2]) for t in needed),
+                                    len(needed) > 1 and spec.class_name in _RECURRENT
+                                    and self._has_no_mask(spec, index)))
             self._made[key] = len(self._calls) - 1
             waiting.pop()
         return Tensor(self._made[reference[0], reference[1]], reference[2])
+
+    def _has_no_mask(self, spec: Spec, index: int) -> bool:
+        node = self._nodes[spec.name][index - self._offsets[spec.name]]
+        return isinstance(node, Mapping) and not (node.get("kwargs") or {}).get("mask")
 
     def _arguments(self, spec: Spec, index: int) -> list[list[Any]]:
         nodes = self._nodes[spec.name]

@@ -9,35 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-# What Keras computes a mask with; their results go to `mask` arguments only.
-OPERATIONS = frozenset({"NotEqual", "Any", "LogicalAnd", "LogicalOr", "ExpandDims", "BroadcastTo"})
+# What makes a mask of the shape of a signal, and nothing of what is in it.
+_SHAPES = frozenset({"ZerosLike", "OnesLike", "Shape"})
 
-Reference = tuple[str, int, int]
+# The class of each operation, and its calls.
+Operations = Mapping[str, tuple[str, list[Any]]]
 # The calls of a layer: its references by number of call.
 Inputs = Callable[[str, int], list[list[Any]]]
 
 
-def is_implied(mask: Any, inputs: list[list[Any]], operations: Mapping[str, list[Any]],
-               masking: Mapping[str, float], arguments: Inputs) -> bool:
+def is_implied(mask: Any, inputs: list[list[Any]], operations: Operations, masking: Mapping[str, float],
+               arguments: Inputs) -> bool:
     """Whether a mask argument is the mask that ``inputs`` have anyway.
 
-    ``operations``: the calls of the mask operations; ``masking``: layers that begin a mask, and the value of theirs.
+    ``operations``: the class and calls of what goes to masks alone; ``masking``: layers that begin a mask, and the
+    value of theirs.
     """
     roots = list(_roots(mask, operations, 0))
     begun = {(tuple(source), value) for source, value in _begun(inputs, masking, arguments)}
     return bool(roots) and all(root in begun for root in roots)
 
 
-def _roots(mask: Any, operations: Mapping[str, list[Any]], depth: int) -> Iterator[tuple[Any, Any]]:
+def _roots(mask: Any, operations: Operations, depth: int) -> Iterator[tuple[Any, Any]]:
     """What is compared with what: ((layer, call, output), value) of each NotEqual under a mask."""
     history = history_of(mask)
     if history is None or history[0] not in operations or depth > 20:
         yield None, None
         return
-    calls = operations[history[0]]
+    kind, calls = operations[history[0]]
+    if kind in _SHAPES:
+        return
     call = calls[history[1]] if history[1] < len(calls) else None
     arguments = call.get("args", []) if isinstance(call, Mapping) else []
-    tensors = [a for a in arguments if history_of(a) is not None]
+    tensors = [a for b in arguments for a in (b if isinstance(b, list) else [b]) if history_of(a) is not None]
     if len(tensors) == 1 and len(arguments) > 1 and isinstance(arguments[1], (int, float)):
         yield tuple(history_of(tensors[0]) or ()), float(arguments[1])
         return
