@@ -53,6 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny models: shows that all parts work, proves nothing")
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=CASES, help="default: all")
     parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256, 512], help="n = m")
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 64], help="rows")
     parser.add_argument("--seconds", type=float, default=Effort.seconds, help="that an engine may use in a case")
     parser.add_argument("--save", type=Path, help="where to write a further copy of the JSON")
     parser.add_argument("--markdown", type=Path, nargs="?", const=PAGE, help="write the tables into the page")
@@ -72,11 +73,11 @@ def _run(options: argparse.Namespace) -> dict:
     short, long = (10, 20) if quick else (100, 1000)
     for n in sizes:
         if "step" in wanted:
-            run["results"] += [cases.step(n, batch) for batch in (1, 8, 64)]
-        plan = [(batch, short, 1) for batch in (1, 8, 64) if "sequence" in wanted]
-        plan += [(batch, short, 2) for batch in (1, 8, 64) if "threads" in wanted]
-        plan += [(batch, long, 1) for batch in (1, 8, 64) if "long" in wanted]
-        plan += [(batch, long, 2) for batch in (1, 8, 64) if "long-threads" in wanted]
+            run["results"] += [cases.step(n, batch) for batch in options.batches]
+        plan = [(batch, short, 1) for batch in options.batches if "sequence" in wanted]
+        plan += [(batch, short, 2) for batch in options.batches if "threads" in wanted]
+        plan += [(batch, long, 1) for batch in options.batches if "long" in wanted]
+        plan += [(batch, long, 2) for batch in options.batches if "long-threads" in wanted]
         run["results"] += [cases.sequence(n, *what) for what in plan]
     if "precision" in wanted:
         run["precision"] = [cases.precision(n, short) for n in sizes]

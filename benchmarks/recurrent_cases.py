@@ -28,8 +28,8 @@ class Effort:
 
     seconds: float = 0.5
     least: int = 3
-    most: int = 60
-    sample: float = 0.004
+    most: int = 300
+    sample: float = 0.002
     pause: float = 0.0
 
 
