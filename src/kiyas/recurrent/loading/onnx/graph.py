@@ -131,8 +131,9 @@ class Reader:
     def _as_output(self, value: Tensor) -> tuple[int, int]:
         """An output with its axes in the order of ONNX, batch first, without axes of size 1 that nothing needs."""
         atoms = [atom for axis in value.axes for atom in axis]
+        merged = any(len(axis) > 1 and axis not in value.array for axis in value.axes)
         if value.array[0] == (self.batch,) and {a for axis in value.array for a in axis} == set(atoms) \
-                and len(value.array) >= 3:
+                and len(value.array) >= 3 and not merged:
             return value.node, value.output
         wanted = [axis for axis in value.axes if axis and axis != (self.batch,)]
         if not wanted:
