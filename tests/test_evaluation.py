@@ -238,12 +238,27 @@ def test_rankings_are_alike_up_to_rounding_only():
     assert rank_alike(Ranking(swapped, scores, True), base, depth=5)
     near = scores.copy()
     near[1, 6] = near[1, 5] - 1e-8
-    assert rank_alike(Ranking(swapped, scores, True), Ranking(rows, near, True))
+    assert rank_alike(Ranking(swapped, near, True), Ranking(rows, near, True))
+    # What ties for one only is told apart by the other, whichever comes first.
+    assert not rank_alike(Ranking(swapped, scores, True), Ranking(rows, near, True))
+    assert not rank_alike(Ranking(rows, near, True), Ranking(swapped, scores, True))
     other = rows.copy()
     other[2, 3] = 99
     assert not rank_alike(Ranking(other, scores, True), base)
     with pytest.raises(InputError, match="of 4 queries"):
         rank_alike(base, Ranking(rows[:2], scores[:2], True))
+
+
+def test_rankings_that_end_apart_that_tie_all_or_that_lack_scores_are_not_alike():
+    rows, scores = np.array([[0, 1, 2]]), np.array([[0.9, 0.5, 0.1]])
+    whole = Ranking(rows, scores, True)
+    ended = Ranking(np.array([[0, 1, -1]]), np.array([[0.9, 0.5, np.nan]]), True)
+    tied = Ranking(rows[:, ::-1], np.ones((1, 3)), True)
+    for other in (ended, tied):
+        assert not rank_alike(whole, other) and not rank_alike(other, whole)
+    bare = np.full((1, 3), np.nan)
+    assert rank_alike(Ranking(rows, bare, True), Ranking(rows, bare, True))
+    assert not rank_alike(Ranking(rows, bare, True), Ranking(rows + 7, bare, True))
 
 
 # -- collections of texts ----------------------------------------------------------------------------------------------

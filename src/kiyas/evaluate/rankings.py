@@ -79,10 +79,10 @@ def _places(found: np.ndarray, ids: np.ndarray) -> np.ndarray:
 def rank_alike(a: Ranking, b: Ranking, depth: int | None = None) -> bool:
     """Whether two rankings of the same queries are the same to ``depth``, but for what is tied up to rounding.
 
-    Ranking ``a`` may differ from ``b`` only by swaps of documents that b scores alike, within 1e-5 of the spread of
-    that query's scores.
+    They may differ only by swaps of documents that both score alike, within 1e-5 of the spread of that query's scores:
+    a measure that ties what another tells apart does not rank as it does. Rankings without scores must be equal.
 
-    >>> a = Ranking(np.array([[0, 1, 2]]), np.array([[0.9, 0.5, 0.1]]), True)
+    >>> a = Ranking(np.array([[0, 1, 2]]), np.array([[0.9, 0.89999999, 0.1]]), True)
     >>> b = Ranking(np.array([[1, 0, 2]]), np.array([[0.7, 0.69999999, 0.2]]), True)
     >>> rank_alike(a, b), rank_alike(a, Ranking(b.rows, np.array([[0.7, 0.6, 0.2]]), True))
     (True, False)
@@ -91,13 +91,18 @@ def rank_alike(a: Ranking, b: Ranking, depth: int | None = None) -> bool:
         raise InputError(message("rank_alike", "b", f"of {a.rows.shape[0]} queries", f"{b.rows.shape[0]}"))
     width = min(a.rows.shape[1], b.rows.shape[1])
     k = width if depth is None else min(depth, width)
-    for q in np.flatnonzero((a.rows[:, :k] != b.rows[:, :k]).any(axis=1)):
-        held = dict(zip(b.rows[q].tolist(), b.scores[q].tolist(), strict=True))
-        theirs = b.scores[q, :k]
-        mine = np.array([held.get(row, np.nan) for row in a.rows[q, :k].tolist()])
-        if (np.isnan(mine) != np.isnan(theirs)).any():
-            return False
-        spread = np.nanmax(theirs) - np.nanmin(theirs)
-        if not (np.abs(mine - theirs)[~np.isnan(mine)] <= _ROUNDING * spread).all():
-            return False
-    return True
+    differ = np.flatnonzero((a.rows[:, :k] != b.rows[:, :k]).any(axis=1))
+    return all(_only_ties_swapped(a, b, q, k) and _only_ties_swapped(b, a, q, k) for q in differ.tolist())
+
+
+def _only_ties_swapped(a: Ranking, b: Ranking, q: int, k: int) -> bool:
+    """Whether ``b`` scores what ``a`` has at each of the first k places as what it has there itself."""
+    end = int((b.rows[q, :k] != -1).sum())
+    if end != int((a.rows[q, :k] != -1).sum()):
+        return False
+    held = dict(zip(b.rows[q].tolist(), b.scores[q].tolist(), strict=True))
+    theirs = b.scores[q, :end]
+    mine = np.array([held.get(row, np.nan) for row in a.rows[q, :end].tolist()])
+    if np.isnan(mine).any() or np.isnan(theirs).any():
+        return False
+    return bool((np.abs(mine - theirs) <= _ROUNDING * np.ptp(theirs)).all())
