@@ -53,6 +53,33 @@ def test_where_nothing_is_better_cosine_is_fine_with_an_interval():
     assert done.comparison.difference.low <= 0
 
 
+def test_the_verdict_goes_by_the_level_that_was_asked_for():
+    documents, queries, gains = planted()
+    done = choose(Index(documents), queries, gains, measures=["dot"], repeats=1, level=0.999999)
+    assert done.comparison.verdict() == "better"
+    assert done.comparison.adjusted > 1e-6  # ten thousand sign flips show no less than 1e-4
+    assert done.as_dict()["comparison"]["verdict"] == "no difference shown" and not done.recommended
+
+
+def test_what_the_map_was_fitted_on_is_in_the_decision():
+    documents, queries, gains = planted()
+    own = Pairs(queries[60:], documents[60:120], np.arange(60, 120))
+    facts = [choose(Index(documents), queries[:60], gains[:60], own=one, measures=["dot"], repeats=1).facts
+             for one in (own, own.take(np.arange(60) != 7), None)]
+    assert len({one["own_pairs_sha256"] for one in facts}) == 3 and facts[2]["own_pairs_sha256"] is None
+    known = [choose_known(own, rows, measures=["dot"], folds=2).facts["searched_sha256"]
+             for rows in (documents, documents[:-1], None)]
+    assert len(set(known)) == 3 and known[2] is None
+
+
+def test_judgements_that_do_not_fit_are_refused():
+    documents, queries, gains = planted()
+    with pytest.raises(InputError, match="document 999 for query 3"):
+        choose(Index(documents), queries, [*gains[:3], {999: 1.0}, *gains[4:]])
+    with pytest.raises(InputError, match="120, one for each query"):
+        choose(Index(documents), queries, gains[:-1])
+
+
 def test_with_shuffled_judgements_nothing_is_recommended():
     # If a fold saw its own judgements the map would fit them, and the procedure would win.
     documents, queries, gains = planted()

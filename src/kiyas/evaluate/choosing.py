@@ -28,6 +28,8 @@ from kiyas.evaluate.rankings import Ranking, rank_alike, rank_collection
 from kiyas.evaluate.significance import Comparison, compare
 from kiyas.evaluate.tables import Table
 from kiyas.fit import Pairs, fit_judged, fit_own
+from kiyas.fit.checkpoint import fingerprint
+from kiyas.fit.pairs import as_rows
 from kiyas.fit.selection import folds_of
 from kiyas.measures import Cosine, Measure
 from kiyas.measures import measure as make_measure
@@ -121,7 +123,8 @@ class Decision:
         """For JSON: everything needed to repeat it."""
         return {"recommended": self.name, "measure": str(self.measure), "conclusion": self.conclusion(),
                 "costs": self.costs(), "metric": self.metric, "cosine": self.baseline, "procedure": self.score,
-                "comparison": self.comparison.as_dict(), "chosen_on_all_queries": self.chosen, "picks": self.picks,
+                "comparison": {**self.comparison.as_dict(), "verdict": self.comparison.verdict(self.facts["level"])},
+                "chosen_on_all_queries": self.chosen, "picks": self.picks,
                 "means_seen_by_the_choice": self.means, "ranks_as": self.equivalent, "left_out": self.left_out,
                 "groups": {"number": self.groups.number, "largest": self.groups.largest,
                            "shared_documents_above": self.groups.share},
@@ -151,8 +154,14 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
     ('cosine', 'ndcg@10')
     """
     ids, vectors, parts = _facts_of(collection)
-    place = {name: row for row, name in enumerate(ids)}
-    rows = [{place[document]: gain for document, gain in one.items()} for one in gains]
+    if len(gains) != len(queries):
+        raise InputError(message("choose", "gains", f"{len(queries)}, one for each query", len(gains)))
+    known_ids = set(ids)
+    for query, one in enumerate(gains):
+        if (strange := next((document for document in one if document not in known_ids), None)) is not None:
+            raise InputError(message("choose", "gains", "of documents of the collection",
+                                     f"document {strange!r} for query {query}"))
+    rows = as_rows(gains, ids)
     answerable = np.flatnonzero([any(gain > 0 for gain in one.values()) for one in rows])
     _enough(len(answerable), folds, "choose")
     Q = np.asarray(queries)[answerable]
@@ -169,7 +178,8 @@ def choose(collection: Index | Collection, queries: np.ndarray, gains: Sequence[
 
     return _choose(collection, Q, known, "ndcg@10", groups, fit, measures, folds, repeats, by, level, seed, progress,
                    {"queries_without_relevant_documents": len(rows) - len(answerable),
-                    "own_pairs": 0 if own is None else len(own)})
+                    "own_pairs": 0 if own is None else len(own),
+                    "own_pairs_sha256": None if own is None else fingerprint(own.queries, own.documents, own.owners)})
 
 
 def candidates(documents: np.ndarray) -> list[Contender]:
@@ -212,7 +222,8 @@ def choose_known(pairs: Pairs, documents: np.ndarray | None = None, *,
 
     done = _choose(index, pairs.queries, [{i: 1.0} for i in everyone.tolist()], "mrr@10",
                    Groups(everyone, len(pairs), 1, 0.0), fit, measures, folds, repeats, "best", level, seed, progress,
-                   {"known_items": len(pairs)})
+                   {"known_items": len(pairs),
+                    "searched_sha256": None if documents is None else _digest(documents)})
     rows = len(pairs) if documents is None else len(documents)
     return replace(done, left_out={**done.left_out, **left_out},
                    cost=done.cost._replace(memory=done.cost.memory // len(pairs) * rows))
@@ -370,11 +381,16 @@ def _cost(collection: Index | Collection, Q: np.ndarray, measure: Measure) -> tu
 def _repeatable(collection: Index | Collection, Q: np.ndarray, gains: list[dict[int, float]], seed: int, folds: int,
                 repeats: int, level: float) -> dict[str, Any]:
     ids, vectors, _ = _facts_of(collection)
-    digest = hashlib.sha256()
-    for start, stop in row_blocks(*vectors.shape):
-        digest.update(np.ascontiguousarray(vectors[start:stop]).tobytes())
     judged = json.dumps([sorted(one.items()) for one in gains]).encode()
     return {"documents": len(ids), "dims": int(vectors.shape[1]), "seed": seed, "folds": folds, "repeats": repeats,
             "level": level, "kiyas": __version__, "numpy": np.__version__,
-            "sha256": {"documents": digest.hexdigest(), "queries": hashlib.sha256(np.ascontiguousarray(Q).tobytes())
-                       .hexdigest(), "judgements": hashlib.sha256(judged).hexdigest()}}
+            "sha256": {"documents": _digest(vectors), "queries": _digest(Q),
+                       "judgements": hashlib.sha256(judged).hexdigest()}}
+
+
+def _digest(rows: np.ndarray) -> str:
+    """SHA-256 of the numbers of rows; a memory map is read in blocks."""
+    digest = hashlib.sha256()
+    for start, stop in row_blocks(*rows.shape):
+        digest.update(np.ascontiguousarray(rows[start:stop]).tobytes())
+    return digest.hexdigest()
