@@ -157,6 +157,27 @@ def test_bad_csv(run, tmp_path, series, text):
     assert BAD_CSV[text] in run("predict", tmp_path / "m.safetensors", tmp_path / "x.csv", code=1)
 
 
+def test_numbers_in_files_of_another_kind(run, tmp_path, series):
+    (tmp_path / "latin.csv").write_bytes(b"1,2,\xe73\n")
+    np.save(tmp_path / "one.npy", np.zeros((1, 2, 3), np.float32))
+    np.savez(tmp_path / "several.npz", input=np.zeros((1, 2, 3), np.float32))
+    (tmp_path / "one.npz").write_bytes((tmp_path / "one.npy").read_bytes())
+    (tmp_path / "several.npy").write_bytes((tmp_path / "several.npz").read_bytes())
+    altered = bytearray((tmp_path / "several.npz").read_bytes())
+    altered[120] ^= 255
+    (tmp_path / "altered.npz").write_bytes(altered)
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "cut.npy").write_bytes(b"PK\x03\x04 and no more")
+    for name, words in (("latin.csv", "is not UTF-8 at byte 4"), ("altered.npz", "cannot be read as .npz: "),
+                        ("cut.npz", "cannot be read as .npz: "), ("cut.npy", "cannot be read as .npy: "),
+                        ("one.npz", "cannot be read as .npz: it holds a single array, as an .npy file does"),
+                        ("several.npy", "cannot be read as .npy: it holds several arrays, as an .npz file does")):
+        assert words in run("predict", tmp_path / "m.safetensors", tmp_path / name, code=1)
+    for name in ("cut.npy", "several.npy"):
+        assert "cannot be read as .npy: " in run("encode", tmp_path / "m.safetensors", tmp_path / name, "-o",
+                                                 tmp_path / "v.npy", code=1)
+
+
 def test_bad_predictions(run, tmp_path, series):
     file = tmp_path / "m.safetensors"
     np.save(tmp_path / "nan.npy", np.full((1, 2, 3), np.nan))

@@ -56,6 +56,9 @@ LAYERS = [
     (lambda: L.Bidirectional("b", lstm("f"), L.Dropout("d")), "'backward' must be an LSTM, GRU or SimpleRNN layer,"),
     (lambda: L.Bidirectional("b", lstm("f"), lstm("b", m=2)), "'backward' must be a layer of 3 features, as forward,"),
     (lambda: L.Bidirectional("b", lstm("f"), lstm("b", n=2), "sum"), "'backward' must be a layer of 4 outputs, as"),
+    (lambda: L.Input("i", (None, 2.5)), r"Input 'i': 'shape' must be sizes from 1, None for any, got \(None, 2.5\)"),
+    (lambda: L.Input("i", 3), "Input 'i': 'shape' must be sizes from 1, None for any, got 3"),
+    (lambda: L.Input("i", (None, 0)), "Input 'i': 'shape' must be sizes from 1"),
     (lambda: L.Dense("d", zeros(2, 3), zeros(3)), r"Dense 'd': 'bias' must be finite floats of shape \(2,\), got"),
     (lambda: L.Dense("d", zeros(0, 3)), r"'weights' must be .* got shape \(0, 3\)"),
     (lambda: L.Conv1D("c", zeros(2, 3, 1), padding="full"), "Conv1D 'c': 'padding' must be one of valid, same,"),
@@ -189,6 +192,8 @@ def test_ids_of_a_step(x, words):
     (zeros(2, 4), r"Model.step: 'x' must be numbers of shape \(batch, 3\), got shape \(2, 4\)"),
     (zeros(3), r"Model.step: 'x' must be numbers of shape \(batch, 3\), got shape \(3,\); add the batch: x\[None\]"),
     (zeros(0, 3), "got an empty batch"),
+    (np.ones((2, 3), complex), "Model.step: 'x' must be numbers of .* got dtype complex128"),
+    (np.array([["1", "2", "3"]] * 2), "Model.step: 'x' must be numbers of .* got dtype <U1"),
 ])
 def test_steps(x, words):
     with pytest.raises(InputError, match=words):

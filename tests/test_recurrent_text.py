@@ -233,6 +233,12 @@ def changed(**config):
     (changed(num_words=-1), "'num_words' must be an integer of 1 or above"),
     (changed(colour=1), "has options that no Tokenizer of Keras has: colour"),
     (changed(word_counts="[1]"), r"'word_counts' must map to integers from 0, got \[1\]"),
+    (changed(index_word='{"1": ["a"]}'), r"'index_word' must map to words, got \{'1': \['a'\]\}"),
+    (changed(lower="no"), "'lower' must be true or false, got 'no'"),
+    (changed(char_level=3), "'char_level' must be true or false, got 3"),
+    (changed(oov_token=["a"]), r"'oov_token' must be a text, a whole number or null, got \['a'\]"),
+    (changed(num_words=2.5), "'num_words' must be a text, a whole number or null, got 2.5"),
+    (changed(document_count="many"), "'document_count' must be an integer from 0, got 'many'"),
 ])
 def test_bad_json(text, words, tmp_path):
     with pytest.raises(FileError, match=words):
@@ -241,6 +247,23 @@ def test_bad_json(text, words, tmp_path):
     with pytest.raises(FileError, match=words) as error:
         Tokenizer.load(tmp_path / "t.json")
     assert "t.json" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["word_counts", "word_index", "index_word", "num_words", "filters", "document_count"])
+def test_a_pickle_that_unfolds_without_end_is_refused_at_once(name, monkeypatch, tmp_path):
+    """Lists within lists, each twice: 400 bytes that hold more of them than can ever be shown."""
+    kind = type("Tokenizer", (), {"__module__": "keras_preprocessing.text"})
+    monkeypatch.setitem(sys.modules, "keras_preprocessing", types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "keras_preprocessing.text", types.SimpleNamespace(Tokenizer=kind))
+    nested = ["x"]
+    for _ in range(60):
+        nested = [nested, nested]
+    made = kind()
+    made.__dict__.update({"word_index": {"a": 1}, name: nested})
+    (tmp_path / "t.pickle").write_bytes(pickle.dumps(made))
+    with pytest.raises(FileError, match=f"'{name}' must") as error:
+        Tokenizer.load(tmp_path / "t.pickle")
+    assert len(str(error.value)) < 250
 
 
 class Evil:

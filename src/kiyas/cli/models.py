@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
+import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Model, State, Tokenizer, load
 from kiyas.recurrent.tokenizer_files import beside
 
+# What NumPy raises for files that are none of its own.
+_UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _PRECISIONS = ("float32", "bfloat16", "int8")
 # How the recurrent layers of each format have their gates.
 _GATES = {"keras": {"LSTM": "i f c o", "GRU": "z r h"}, "keras 1": {"LSTM": "i c f o", "GRU": "z r h"},
@@ -238,31 +244,51 @@ def _read(data: Path, model: Model) -> Any:
     if not data.exists():
         raise FileError(f"{data}: there is no such file")
     if data.suffix == ".npz":
-        with _numpy(data) as file:
-            lacking = [name for name in model.input_names if name not in file]
-            if lacking:
-                raise FileError(f"{data}: has no array {lacking[0]!r}; it has {', '.join(file)}")
-            return {name: file[name] for name in model.input_names}
+        return _arrays(data, model.input_names)
     if len(model.inputs) > 1:
         raise FileError(f"{data}: the model has the inputs {', '.join(model.input_names)}; give a .npz with an array "
                         "for each")
     if data.suffix not in (".npy", ".csv"):
         raise FileError(f"{data}: is of a kind that is not read here; give .npy, .csv or .npz")
-    x = _numpy(data) if data.suffix == ".npy" else _csv(data)
+    x = array_of(data) if data.suffix == ".npy" else _csv(data)
     # One sequence is a batch of one.
     return x[None] if x.ndim == len(model.input_shapes[0]) - 1 else x
 
 
-def _numpy(path: Path) -> Any:
+def array_of(path: Path) -> np.ndarray:
+    """The array of an .npy file; `FileError` for anything else."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise FileError(f"{path}: cannot be read as {path.suffix}: {error}") from None
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+    except _UNREADABLE as error:
+        raise FileError(f"{path}: cannot be read as .npy: {error}") from None
+    raise FileError(f"{path}: cannot be read as .npy: it holds several arrays, as an .npz file does")
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                raise ValueError("it holds a single array, as an .npy file does")
+            there = list(found)
+            made = {name: found[name] for name in names if name in there}
+    except _UNREADABLE as error:
+        raise FileError(f"{path}: cannot be read as .npz: {error}") from None
+    if lacking := [name for name in names if name not in made]:
+        raise FileError(f"{path}: has no array {lacking[0]!r}; it has {', '.join(there)}")
+    return made
 
 
 def _csv(path: Path) -> np.ndarray:
     rows: list[list[float]] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: is not UTF-8 at byte {error.start}") from None
+    with io.StringIO(text, newline="") as file:
         for number, record in enumerate(csv.reader(file), 1):
             if not record:
                 continue

@@ -11,7 +11,7 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
-from kiyas.cli.models import Chosen, Spelled
+from kiyas.cli.models import Chosen, Spelled, array_of
 from kiyas.encode.files import read_files
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Generated, Tokenizer, beam_search, generate_tokens
@@ -146,10 +146,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
 def _series(files: list[Path]) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     for path in files:
-        try:
-            x = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise FileError(f"{path}: cannot be read as .npy: {error}") from None
+        x = array_of(path)
         if x.ndim not in (2, 3):
             raise FileError(f"{path}: must hold series of shape (series, time, features) or (time, features), got "
                             f"shape {x.shape}")

@@ -106,7 +106,7 @@ class Chain:
         return y.reshape(*v.shape[:-1], -1)
 
     def _checked(self, x: np.ndarray) -> np.ndarray | None:
-        if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0:
+        if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0 or x.dtype.kind not in "fiu":
             return None
         v: np.ndarray = np.ascontiguousarray(x, np.float32)
         flat = v.ravel()

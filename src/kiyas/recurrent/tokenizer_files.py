@@ -7,6 +7,7 @@ through `kiyas.recurrent.loading.pickles`, which makes no object and runs nothin
 from __future__ import annotations
 
 import json
+import reprlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ _BEFORE: dict[str, Any] = {"num_words": None, "filters": FILTERS, "lower": True,
 _MAPS = ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
 _ENDINGS = ("json", "pickle", "pkl")
 _NEEDED = ("char_level", "lower")
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 2, 60, 60
 
 
 def tokenizer_from_json(text: str) -> Tokenizer:
@@ -164,24 +167,33 @@ def _made(config: dict[str, Any], where: str, options: dict[str, Any]) -> Tokeni
     unknown = sorted(set(chosen) - {*_BEFORE, "locale"})
     if unknown:
         raise FileError(f"{where}: has options that no Tokenizer of Keras has: {', '.join(unknown)}")
+    for name, value in chosen.items():
+        kinds = (bool,) if name in _NEEDED else (str, int, type(None))
+        if type(value) not in kinds:
+            wanted = "true or false" if name in _NEEDED else "a text, a whole number or null"
+            raise FileError(f"{where}: '{name}' must be {wanted}, got {_shown(value)}")
+    if type(count) is not int or count < 0:
+        raise FileError(f"{where}: 'document_count' must be an integer from 0, got {_shown(count)}")
     chosen["num_words"] = chosen["num_words"] or None  # 0 is no limit in Keras
     try:
         made = Tokenizer(**chosen)
     except InputError as error:
         raise FileError(f"{where}: {error}") from None
-    made.word_counts = _counts(maps["word_counts"], "word_counts", where)
-    made.word_docs = _counts(maps["word_docs"], "word_docs", where)
+    made.word_counts = _words(maps["word_counts"], "word_counts", where)
+    made.word_docs = _words(maps["word_docs"], "word_docs", where)
     made.index_docs = _by_number(_counts(maps["index_docs"], "index_docs", where), "index_docs", where)
-    made.word_index = _counts(maps["word_index"], "word_index", where)
+    made.word_index = _words(maps["word_index"], "word_index", where)
     if maps["index_word"] is None:
         made.index_word = {number: word for word, number in made.word_index.items()}
     else:
         made.index_word = _by_number(maps["index_word"], "index_word", where)
+        if not all(isinstance(word, str) for word in made.index_word.values()):
+            raise FileError(f"{where}: 'index_word' must map to words, got {_shown(maps['index_word'])}")
     odd = next((n for n, word in made.index_word.items() if made.word_index.get(word) != n), None)
     if odd is not None:
         raise FileError(f"{where}: index_word has {made.index_word[odd]!r} as number {odd}, word_index as "
                         f"{made.word_index.get(made.index_word[odd])}")
-    made.document_count = count if isinstance(count, int) else 0
+    made.document_count = count
     return made
 
 
@@ -193,6 +205,13 @@ def _counts(value: Any, name: str, where: str) -> dict[Any, int]:
     return dict(value)
 
 
+def _words(value: Any, name: str, where: str) -> dict[str, int]:
+    found = _counts(value, name, where)
+    if not all(isinstance(word, str) for word in found):
+        raise FileError(f"{where}: '{name}' must have words as keys, got {_shown(value)}")
+    return found
+
+
 def _by_number(value: Any, name: str, where: str) -> dict[int, Any]:
     try:
         return {int(number): word for number, word in value.items()}
@@ -201,5 +220,6 @@ def _by_number(value: Any, name: str, where: str) -> dict[int, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """A value in few words. Lists within lists are not gone through: a pickle of 400 bytes may hold 2**40 of them."""
+    text = _REPR.repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -20,6 +20,13 @@ class Input(Layer):
 
     shape: Shape = (None,)
 
+    def __post_init__(self) -> None:
+        sizes = self.shape
+        if not isinstance(sizes, (tuple, list)) or not all(
+                s is None or (isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s > 0) for s in sizes):
+            raise InputError(message(self.owner, "shape", "sizes from 1, None for any", repr(sizes)))
+        self._set(shape=tuple(None if s is None else int(s) for s in sizes))
+
     def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         return ((None, *self.shape),)
 

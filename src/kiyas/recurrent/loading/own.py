@@ -188,9 +188,12 @@ class _Reader:
         kind, name = entry["class"], entry["name"]
         values = {key: self._value(value, depth) for key, value in entry.items() if key != "class"}
         if kind in _CLASSES:
-            fields = {field.name for field in dataclasses.fields(_CLASSES[kind])}
-            if unknown := sorted(values.keys() - fields):
+            fields = {field.name: field.type for field in dataclasses.fields(_CLASSES[kind])}
+            if unknown := sorted(values.keys() - fields.keys()):
                 raise self._altered(f"{kind} '{name}' has the options {', '.join(unknown)}, which are not known")
+            for key, value in values.items():
+                if fields[key] == "bool" and not isinstance(value, bool):
+                    raise self._altered(f"{kind} '{name}' has {key} {value!r:.30}, which is neither true nor false")
             try:
                 return _CLASSES[kind](**values)
             except (TypeError, ValueError, AttributeError, IndexError) as error:
@@ -221,7 +224,10 @@ class _Reader:
         if kind == "activation" and isinstance(inner, list) and len(inner) == 2 and isinstance(inner[0], str) \
                 and isinstance(inner[1], dict):
             parameters = {key: self._value(v, depth) for key, v in inner[1].items()}
-            return find(inner[0], str(self._path), "activation", **parameters)
+            try:
+                return find(inner[0], str(self._path), "activation", **parameters)
+            except TypeError as error:  # a parameter named as an argument of `find`
+                raise self._altered(f"the activation {inner[0]:.30} ({error})") from None
         if kind == "number" and inner in ("inf", "-inf"):
             return float(inner)
         if kind == "layer":
