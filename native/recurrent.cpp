@@ -76,8 +76,6 @@ class Barrier {
       }
     }
   }
-  void only(int size) { size_ = size; }
-
  private:
   int size_;
   alignas(64) std::atomic<int> arrived_{0};
@@ -538,8 +536,10 @@ void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y
   const int64_t recurrent = recurrent_.weights.bytes() + second_.weights.bytes();
   const int64_t weights = cell_.recurrent.panels * cell_.recurrent.vectors * level_.lanes * (n + cell_.input.inputs);
   const int threads = input.batch * input.time * weights < kWorthThreads ? 1 : input.threads;
-  const bool share = threads > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
-  const int parts = share ? threads : static_cast<int>(std::min<int64_t>(threads, input.batch));
+  // Threads that share units wait for each other after every step: more of them than processors are far slower than one.
+  const int64_t most = std::min<int64_t>(std::max(1u, std::thread::hardware_concurrency()), cell_.recurrent.panels);
+  const bool share = std::min<int64_t>(threads, most) > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
+  const int parts = static_cast<int>(std::min<int64_t>(threads, share ? most : input.batch));
   Barrier barrier(share ? parts : 1);
   std::vector<Worker> workers;
   for (int t = 0; t < parts; ++t)
