@@ -127,6 +127,47 @@ def test_padding_behind(tail, tmp_path):
     check(tmp_path, Model.sequential([embedding(mask_zero=True), *tail]), ids(), padding="none")
 
 
+# What is zero at masked steps ends in zero where a row's last step is masked.
+ZERO = {"lstm": lstm(zero_output_for_mask=True), "gru": gru(zero_output_for_mask=True, reset_after=True),
+        "rnn backwards": rnn(zero_output_for_mask=True, go_backwards=True), "both": both(zero_masked=True),
+        "backward": layers.Backward("end", lstm(zero_output_for_mask=True)),
+        "state": lstm(zero_output_for_mask=True, return_state=True)}
+
+
+def masked_outputs(layer):
+    shapes = layer.shapes(((None, None, M),))
+    nodes = [Node(Input("x", (None,))), Node(embedding(mask_zero=True), ((0, 0),)), Node(layer, ((1, 0),))]
+    return Model(nodes, [0], [(2, k) for k in range(len(shapes))])
+
+
+@pytest.mark.parametrize("name", ZERO)
+def test_zeros_at_masked_steps(name, tmp_path):
+    check(tmp_path, masked_outputs(ZERO[name]), ids(masked=True), padding="post")
+
+
+MERGED = [(kind, masks, other, tail) for kind in ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+          for masks in ("all", "any") for other in (False, True)
+          for tail in (layers.GlobalAverage("mean"), layers.GlobalMax("max"), "lstm")]
+
+
+def merged(kind, masks, other, tail):
+    """Two inputs, the second masked or not, its rows of other lengths."""
+    r = rng()
+    wide = 2 * M if kind == "Concatenate" else M
+    tables = [layers.Embedding(f"table_{k}", r.normal(0, 1, (9, M)), mask_zero=k == 0 or other) for k in (0, 1)]
+    nodes = [Node(Input("a", (None,))), Node(Input("b", (None,))), Node(tables[0], ((0, 0),)),
+             Node(tables[1], ((1, 0),)), Node(getattr(layers, kind)("merged", masks=masks), ((2, 0), (3, 0))),
+             Node(lstm(m=wide) if tail == "lstm" else tail, ((4, 0),))]
+    second = r.integers(1, 9, (BATCH, TIME))
+    second[0, 2:] = second[1, 3:] = second[2, 2:] = 0
+    return Model(nodes, [0, 1], [(5, 0)]), [ids(masked=True), second]
+
+
+@pytest.mark.parametrize(("kind", "masks", "other", "tail"), MERGED)
+def test_masks_of_what_is_merged(kind, masks, other, tail, tmp_path):
+    check(tmp_path, *merged(kind, masks, other, tail), padding="post")
+
+
 def test_masking_by_value(tmp_path):
     x = sequences()
     x[1, 2:] = 0.5

@@ -5,9 +5,11 @@ import pytest
 from test_export_onnx import (
     ATTENTION,
     DOTS,
+    MERGED,
     POINTWISE,
     RECURRENT,
     TIME,
+    ZERO,
     M,
     N,
     attending,
@@ -17,6 +19,8 @@ from test_export_onnx import (
     gru,
     ids,
     lstm,
+    masked_outputs,
+    merged,
     outputs,
     rng,
     rnn,
@@ -109,6 +113,19 @@ def test_padding_behind(torch, tail):
     model = Model.sequential([embedding(mask_zero=True), *tail])
     check(torch, model, ids(masked=True))
     check(torch, model, ids())
+
+
+@pytest.mark.parametrize("layer", [*ZERO.values(), lstm(return_sequences=True, go_backwards=True),
+                                   lstm(return_sequences=True, go_backwards=True, zero_output_for_mask=True),
+                                   both(return_sequences=True, zero_masked=False)],
+                         ids=lambda layer: f"{type(layer).__name__} {layer.name}")
+def test_outputs_at_masked_steps(torch, layer):
+    check(torch, masked_outputs(layer), ids(masked=True))
+
+
+@pytest.mark.parametrize(("kind", "masks", "other", "tail"), MERGED)
+def test_masks_of_what_is_merged(torch, kind, masks, other, tail):
+    check(torch, *merged(kind, masks, other, tail))
 
 
 def test_padding_in_front_is_refused_when_it_is_met(torch):

@@ -13,6 +13,7 @@ from kiyas.recurrent.activations import find
 from kiyas.recurrent.export.onnx_activations import apply
 from kiyas.recurrent.export.onnx_graph import Wire, Writer, refusal
 from kiyas.recurrent.layers import Layer
+from kiyas.recurrent.layers.merge import Merge
 
 _EPSILON = 1e-7  # of WeightedAttention
 _MASKED = 1e9  # what attention takes from the scores of masked steps
@@ -173,19 +174,43 @@ def up_sampling(w: Writer, layer: kinds.UpSampling, inputs: list[Wire]) -> list[
     return [Wire(w.op("Reshape", many, shape), 3)]
 
 
-def merge(w: Writer, layer: Layer, inputs: list[Wire]) -> list[Wire]:
+def merge(w: Writer, layer: Merge, inputs: list[Wire]) -> list[Wire]:
     """Several signals number by number."""
     rank = max(i.rank for i in inputs)
     names = [i.name if i.rank == rank else w.op("Unsqueeze", i.name, w.ints(*range(1, 1 + rank - i.rank)))
              for i in inputs]
     kind = {"Add": "Add", "Average": "Add", "Subtract": "Sub", "Multiply": "Mul", "Maximum": "Max",
             "Minimum": "Min"}[type(layer).__name__]
+    mask = _common(w, inputs, layer.masks)
+    if layer.masks == "any" and any(i.mask is not None for i in inputs) and kind in ("Mul", "Max", "Min"):
+        masks = [None if i.mask is None else w.op("Unsqueeze", i.mask, w.ints(2)) for i in inputs]
+        return [Wire(_factors(w, names, masks) if kind == "Mul" else _extreme(w, kind, names, masks), rank, mask)]
     y = names[0]
     for name in names[1:]:
         y = w.op(kind, y, name)
     if type(layer) is kinds.Average:
         y = w.op("Div", y, w.scalar(len(names)))
-    return [Wire(y, rank, _common(w, inputs))]
+    return [Wire(y, rank, mask)]
+
+
+def _factors(w: Writer, names: list[str], masks: list[str | None]) -> str:
+    """A product in which masked numbers do not count; 0 where all are masked."""
+    y, there = w.scalar(1), [m for m in masks if m is not None]
+    for name, mask in zip(names, masks, strict=True):
+        y = w.op("Mul", y, name if mask is None else w.op("Where", mask, name, w.scalar(1)))
+    if len(there) < len(masks):
+        return y
+    return str(w.op("Mul", y, w.floats(reduce(lambda one, other: str(w.op("Or", one, other)), there))))
+
+
+def _extreme(w: Writer, kind: str, names: list[str], masks: list[str | None]) -> str:
+    """As `kiyas.recurrent.layers.merge` finds it: one input after another."""
+    y, seen = names[0], masks[0]
+    for x, mask in zip(names[1:], masks[1:], strict=True):
+        other = x if mask is None else w.op("Where", mask, x, y)
+        y = w.op(kind, y if seen is None else w.op("Where", seen, y, other), other)
+        seen = None if mask is None or seen is None else w.op("Or", seen, mask)
+    return y
 
 
 def concatenate(w: Writer, layer: kinds.Concatenate, inputs: list[Wire]) -> list[Wire]:
@@ -194,12 +219,14 @@ def concatenate(w: Writer, layer: kinds.Concatenate, inputs: list[Wire]) -> list
     last = layer.axis in (-1, rank - 1)
     if not last and any(i.mask is not None for i in inputs):
         raise refusal(layer, "joins masked sequences in time, whose padding then stands inside")
-    return [Wire(w.op("Concat", *(i.name for i in inputs), axis=layer.axis), rank, _common(w, inputs))]
+    return [Wire(w.op("Concat", *(i.name for i in inputs), axis=layer.axis), rank, _common(w, inputs, layer.masks))]
 
 
-def _common(w: Writer, inputs: list[Wire]) -> str | None:
-    masks = [i.mask for i in inputs if i.mask is not None]
-    return reduce(lambda one, other: str(w.op("And", one, other)), masks) if masks else None
+def _common(w: Writer, inputs: list[Wire], masks: str) -> str | None:
+    there = [i.mask for i in inputs if i.mask is not None]
+    if not there or (masks == "any" and len(there) < len(inputs)):
+        return None
+    return reduce(lambda one, other: str(w.op("And" if masks == "all" else "Or", one, other)), there)
 
 
 def attention(w: Writer, layer: kinds.Attention, inputs: list[Wire]) -> list[Wire]:

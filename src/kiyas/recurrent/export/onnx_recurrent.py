@@ -25,7 +25,7 @@ def recurrent(w: Writer, layer: Recurrent, inputs: list[Wire], state: list[str])
     if layer.go_backwards and layer.return_sequences and x.mask is not None:
         raise refusal(layer, "goes backwards over masked sequences, whose order ONNX leaves as it is")
     y, last = _one_way(w, layer, layer, x, [i.name for i in inputs[1:]] or state, layer.go_backwards)
-    out = last[0]
+    out = _last(w, last[0], x, layer.zero_output_for_mask, layer.go_backwards)
     if layer.return_sequences:
         if layer.go_backwards:
             y = _reversed(w, y)
@@ -40,7 +40,8 @@ def backward(w: Writer, layer: Backward, inputs: list[Wire], state: list[str]) -
     if inner.return_sequences and x.mask is not None and not inner.zero_output_for_mask:
         raise refusal(layer, "repeats outputs at masked steps; ONNX has zeros there")
     y, last = _one_way(w, layer, inner, x, [i.name for i in inputs[1:]] or state, True)
-    first = Wire(y, 3, x.mask) if inner.return_sequences else Wire(last[0], 2)
+    first = Wire(y, 3, x.mask) if inner.return_sequences else \
+        Wire(_last(w, last[0], x, inner.zero_output_for_mask, True), 2)
     return [first, *(Wire(name, 2) for name in last)] if inner.return_state else [first], last
 
 
@@ -58,13 +59,20 @@ def bidirectional(w: Writer, layer: Bidirectional, inputs: list[Wire], state: li
         y, last = _one_way(w, layer, one, x, own, backwards)
         if layer.return_sequences and x.mask is not None and not zero:
             raise refusal(layer, "repeats outputs at masked steps both ways; ONNX has zeros there")
-        ways.append(y if layer.return_sequences else last[0])
+        ways.append(y if layer.return_sequences else _last(w, last[0], x, zero, backwards))
         new += last
     rank = 3 if layer.return_sequences else 2
     merged = ways if layer.merge is None else [_merged(w, layer.merge, *ways)]
     mask = x.mask if layer.return_sequences and layer.passes_mask else None
     out = [Wire(name, rank, mask) for name in merged]
     return out + [Wire(name, 2) for name in new] if layer.return_state else out, new
+
+
+def _last(w: Writer, h: str, x: Wire, zero_masked: bool, backwards: bool) -> str:
+    """The last output: zero where the last step is masked and outputs at masked steps are."""
+    if x.mask is None or not zero_masked:
+        return h
+    return str(w.op("Mul", h, w.op("Gather", w.floats(x.mask), w.ints(0 if backwards else -1), axis=1)))
 
 
 def _one_way(w: Writer, owner: Layer, layer: Recurrent, x: Wire, state: list[str], backwards: bool

@@ -11,6 +11,7 @@ from kiyas.recurrent import layers as kinds
 from kiyas.recurrent.activations import Activation, find
 from kiyas.recurrent.export.onnx_graph import refusal
 from kiyas.recurrent.layers import Layer
+from kiyas.recurrent.layers.merge import Merge
 
 Tensor = Any
 _MASKED = 1e9  # what attention takes from the scores of masked steps
@@ -168,7 +169,7 @@ def pool(torch: Any, layer: kinds.MaxPool | kinds.AveragePool) -> Part:
     return _plain(lambda x: take(x.transpose(1, 2), layer.size, layer.stride).transpose(1, 2), ends=True)
 
 
-def merge(torch: Any, layer: Layer) -> Part:
+def merge(torch: Any, layer: Merge) -> Part:
     """Several signals number by number."""
     steps: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
         kinds.Add: torch.add, kinds.Average: torch.add, kinds.Subtract: torch.sub, kinds.Multiply: torch.mul,
@@ -179,12 +180,36 @@ def merge(torch: Any, layer: Layer) -> Part:
         rank = max(i.values.dim() for i in inputs)
         values = [i.values.reshape(i.values.shape[0], *(1,) * (rank - i.values.dim()), *i.values.shape[1:])
                   for i in inputs]
+        if layer.masks == "any" and any(i.mask is not None for i in inputs):
+            masks = [None if i.mask is None else i.mask[..., None] for i in inputs]
+            if type(layer) is kinds.Multiply:
+                values = _passed_over(torch, values, masks)
+            elif type(layer) in (kinds.Maximum, kinds.Minimum):
+                return [Flow(_extreme(torch, step, values, masks), common(inputs, layer.masks))]
         y = values[0]
         for other in values[1:]:
             y = step(y, other)
-        return [Flow(y / len(values) if type(layer) is kinds.Average else y, common(inputs))]
+        return [Flow(y / len(values) if type(layer) is kinds.Average else y, common(inputs, layer.masks))]
 
     return Part(None, run)
+
+
+def _passed_over(torch: Any, values: list[Tensor], masks: list[Tensor | None]) -> list[Tensor]:
+    """Factors of a product in which masked numbers do not count; 0 where all are masked."""
+    ones = [v if m is None else torch.where(m, v, torch.ones_like(v)) for v, m in zip(values, masks, strict=True)]
+    there = [m for m in masks if m is not None]
+    return ones if len(there) < len(masks) else [*ones, torch.stack(there).any(0).to(ones[0])]
+
+
+def _extreme(torch: Any, step: Callable[[Tensor, Tensor], Tensor], values: list[Tensor], masks: list[Tensor | None]
+             ) -> Tensor:
+    """As `kiyas.recurrent.layers.merge` finds it: one input after another."""
+    y, seen = values[0], masks[0]
+    for x, mask in zip(values[1:], masks[1:], strict=True):
+        other = x if mask is None else torch.where(mask, x, y)
+        y = step(y if seen is None else torch.where(seen, y, other), other)
+        seen = None if mask is None or seen is None else seen | mask
+    return y
 
 
 def concatenate(torch: Any, layer: kinds.Concatenate) -> Part:
@@ -194,17 +219,20 @@ def concatenate(torch: Any, layer: kinds.Concatenate) -> Part:
         last = layer.axis in (-1, inputs[0].values.dim() - 1)
         masks = [torch.ones_like(i.values[..., 0], dtype=torch.bool) if i.mask is None else i.mask for i in inputs] \
             if any(i.mask is not None for i in inputs) else []
-        mask = None if not masks else common(inputs) if last else torch.cat(masks, 1)
+        mask = None if not masks else common(inputs, layer.masks) if last else torch.cat(masks, 1)
         return [Flow(torch.cat([i.values for i in inputs], layer.axis), mask)]
 
     return Part(None, run)
 
 
-def common(inputs: list[Flow]) -> Tensor | None:
-    """The steps that count in all of them."""
-    both = None
-    for mask in (i.mask for i in inputs if i.mask is not None):
-        both = mask if both is None else both & mask
+def common(inputs: list[Flow], masks: str) -> Tensor | None:
+    """The steps that count in all of them, or in any: see `kiyas.recurrent.layers.merge.Merge`."""
+    there = [i.mask for i in inputs if i.mask is not None]
+    if not there or (masks == "any" and len(there) < len(inputs)):
+        return None
+    both = there[0]
+    for mask in there[1:]:
+        both = both & mask if masks == "all" else both | mask
     return both
 
 

@@ -38,19 +38,23 @@ class RecurrentPart(NamedTuple):
             if lengths is not None and own.return_sequences and not own.zero_output_for_mask:
                 raise ValueError(f"{layer.owner}: repeats outputs at masked steps; PyTorch has zeros there")
             y, new = _one_way(torch, self.module, x, lengths, given, True)
-            ways = [y if own.return_sequences else new[0]]
+            ways = [y if own.return_sequences else _last(new[0], mask, own.zero_output_for_mask, True)]
         elif isinstance(layer, Recurrent):
             y, new = _one_way(torch, self.module, x, lengths, given, layer.go_backwards)
-            if layer.go_backwards and layer.return_sequences:
-                y = y.flip(1)
-            if lengths is not None and not layer.zero_output_for_mask:
+            if layer.go_backwards:
+                y = y.flip(1)  # padding comes first then, before any output that could be repeated
+            elif lengths is not None and not layer.zero_output_for_mask:
                 y = _repeated(torch, y, lengths)
-            ways = [y if layer.return_sequences else new[0]]
+            ways = [y if layer.return_sequences else _last(new[0], mask, layer.zero_output_for_mask,
+                                                           layer.go_backwards)]
         else:
             split, ways, new = len(layer.forward.state_widths), [], []
+            zero = layer.return_sequences if layer.zero_masked is None else layer.zero_masked
             for way, begun, backwards in (("forward", given[:split], False), ("backward", given[split:], True)):
                 y, last = _one_way(torch, self.module[f"{way}_"], x, lengths, begun, backwards)
-                ways.append(y if layer.return_sequences else last[0])
+                if lengths is not None and not zero and not backwards:
+                    y = _repeated(torch, y, lengths)
+                ways.append(y if layer.return_sequences else _last(last[0], mask, zero, backwards))
                 new += last
             ways = ways if layer.merge is None else [_merged(torch, layer.merge, *ways)]
         after = mask if own.return_sequences and own.passes_mask else None
@@ -150,6 +154,11 @@ def _repeated(torch: Any, y: Tensor, lengths: Tensor) -> Tensor:
     steps = torch.arange(y.shape[1], device=y.device)[None, :]
     at = torch.minimum(steps, lengths.to(y.device)[:, None] - 1)
     return y.gather(1, at[..., None].expand_as(y))
+
+
+def _last(h: Tensor, mask: Tensor | None, zero_masked: bool, backwards: bool) -> Tensor:
+    """The last output: zero where the last step is masked and outputs at masked steps are."""
+    return h if mask is None or not zero_masked else h * mask[:, 0 if backwards else -1, None].to(h)
 
 
 def _lengths(torch: Any, layer: Layer, mask: Tensor) -> Tensor:
