@@ -226,6 +226,21 @@ def test_conclusions_say_what_was_found():
     assert "smaller than about" in less.conclusion()
 
 
+def test_without_a_cut_off_all_measures_are_ranked_as_deep():
+    # The measure that ties all documents would be looked at deeper than the other, and find more.
+    rows = np.random.default_rng(0).normal(size=(1500, 4))
+    queries = rows[:3] + 0.1
+    last = np.argsort(queries @ rows.T, axis=1)[:, 0]
+    done = evaluate_measures(Index(rows), queries, [{int(row): 1.0} for row in last], baseline="dot",
+                             measures=["exponential(threshold=0.999, share=0.25)"], metrics=["map", "mrr"], samples=20)
+    assert done.main == "map@1000" and all(set(r.values) == {"map@1000", "mrr@1000"} for r in done.results)
+    assert done.results[0].values["map@1000"].tolist() == [0, 0, 0]
+    assert done.results[1].tied == 1 and (done.results[1].values["map@1000"][last >= 1000] == 0).all()
+    few = evaluate_measures(Index(rows[:900]), queries, [{0: 1.0}, {1: 1.0}, {2: 1.0}], measures=["dot"],
+                            metrics=["map"], samples=20)
+    assert few.main == "map"
+
+
 def test_rankings_are_alike_up_to_rounding_only():
     rng = np.random.default_rng(0)
     scores = -np.sort(-rng.random((4, 20)), axis=1)

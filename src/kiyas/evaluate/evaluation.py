@@ -27,6 +27,8 @@ from kiyas.search import Index
 
 METRICS = ("ndcg@10", "map@1000", "mrr@10", "recall@100", "precision@10", "success@1")
 KNOWN_ITEM_METRICS = ("mrr@10", "success@1", "success@10", "recall@100")
+# How deep rankings go for a metric without a cut-off.
+_UNCUT = 1000
 
 Progress = Callable[[int, int], None]
 Measures = Iterable[str | Measure | Contender] | Mapping[str, str | Measure]
@@ -149,10 +151,10 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
 
     Parameters: ``collection``, an index of vectors or a collection of texts; ``queries`` (m, d) vectors; ``gains``,
     one {document id: gain} for each query (`kiyas.evaluate.match`); ``measures``, the `contenders` unless given (or
-    {name: measure}), each fitted on the documents alone; ``metrics`` by name, the first is
-    tested; ``baseline``, put first; ``excluded``, for each query the id of the document that it is itself, or None;
-    ``by``, see `Collection.search`; ``samples``, ``seed`` of tests and intervals; ``progress(done, total)`` after each
-    measure.
+    {name: measure}), each fitted on the documents alone; ``metrics`` by name, the first is tested
+    (map and mrr without a cut-off are map@1000 and mrr@1000 where there are more documents); ``baseline``, put first;
+    ``excluded``, for each query the id of the document that it is itself, or None; ``by``, see `Collection.search`;
+    ``samples``, ``seed`` of tests and intervals; ``progress(done, total)`` after each measure.
 
     A measure that is not defined on these vectors is left out, with the reason. Raises `InputError` for judgements
     that do not fit.
@@ -164,9 +166,10 @@ def evaluate_measures(collection: Index | Collection, queries: np.ndarray, gains
     >>> [(result.name, float(result.means["success@1"].mean)) for result in done.results]
     [('cosine', 1.0), ('dot', 0.6666666666666666)]
     """
-    wanted = list(metrics)
-    deepest = _deepest(wanted)
     ids, documents = _ids_and_vectors(collection)
+    # Of more documents no ranking holds all; without one cut-off for every measure, depth would decide between them.
+    wanted = [name if name_and_cut(name)[1] or len(ids) <= _UNCUT else f"{name}@{_UNCUT}" for name in metrics]
+    deepest = _deepest(wanted)
     chosen = named_measures(contenders(documents) if measures is None else measures, baseline)
     extra = 0 if excluded is None else 1
     known = {name: row for row, name in enumerate(ids)}
@@ -267,7 +270,7 @@ def _ids_and_vectors(collection: Index | Collection) -> tuple[list[Any], np.ndar
 
 
 def _deepest(metrics: Sequence[str]) -> int:
-    return max((cut or 1000) for _, cut in map(name_and_cut, metrics))
+    return max((cut or _UNCUT) for _, cut in map(name_and_cut, metrics))
 
 
 def _deep_enough(collection: Index | Collection, queries: np.ndarray, deepest: int, more: int, spec: str | Measure,
