@@ -173,6 +173,17 @@ def test_long_queries_are_warned_of_and_ndd_is_given_a_length():
     assert found.values["query_document_ratio"] > 2
 
 
+def test_the_same_first_ten_in_another_order_is_not_called_the_same_ranking():
+    rng = np.random.default_rng(0)
+    X = 0.05 * rng.normal(size=(210, 16))
+    X[:10, 0] += 1
+    X[10:, 0] -= 1
+    X[:10] *= rng.uniform(0.7, 1.4, (10, 1))
+    found = diagnose(X, X[:10] + 0.001)["agreement"]
+    assert found.values["dot"] == 1 and found.here.startswith("The same first ten as cosine's, in whatever order: ")
+    assert "dot" in found.here.split(".")[0]
+
+
 def test_short_vectors_of_long_texts():
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 200, 400)

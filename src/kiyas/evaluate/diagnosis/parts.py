@@ -296,7 +296,8 @@ def agreement(overlap: dict[str, float]) -> Finding:
     """How much each measure changes the first ten; ``overlap``: {measure: mean share of cosine's first ten}."""
     same = [name for name, v in overlap.items() if v > 0.9999]
     far = [name for name, v in overlap.items() if v < 0.5]
-    here = f"Ranks as cosine: {', '.join(same) or 'none but angular'}." + (
+    here = (f"The same first ten as cosine's, in whatever order: {', '.join(same)}." if same else
+            "No measure has the same first ten as cosine.") + (
         f" Fewer than half of the first ten in common: {', '.join(far)}." if far else "")
     order = sorted(overlap.items(), key=lambda item: -item[1])
     return Finding("agreement", "What changes with the measure", dict(order),
