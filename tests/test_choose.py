@@ -19,6 +19,7 @@ from kiyas.evaluate import PURPOSES, advise, choose, choose_known, choosing, gro
 from kiyas.fit import Pairs, load_measure, maps
 from kiyas.fit.selection import folds_of
 from kiyas.measures import Cosine, LinearMap, measure_class
+from kiyas.measures import measure as make_measure
 
 NOISY = np.array([2.5] * 6 + [0.15] * 6)
 
@@ -70,6 +71,11 @@ def test_what_the_map_was_fitted_on_is_in_the_decision():
     known = [choose_known(own, rows, measures=["dot"], folds=2).facts["searched_sha256"]
              for rows in (documents, documents[:-1], None)]
     assert len(set(known)) == 3 and known[2] is None
+
+
+def test_a_correction_for_hubs_costs_its_copy_of_the_rows_too():
+    rows = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    assert choosing._cost(Index(rows), rows[:5], make_measure("csls"))[1].memory == 50 * 4 * (7 + 6)
 
 
 def test_judgements_that_do_not_fit_are_refused():

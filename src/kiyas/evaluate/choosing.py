@@ -33,6 +33,7 @@ from kiyas.fit.pairs import as_rows
 from kiyas.fit.selection import folds_of
 from kiyas.measures import Cosine, Measure
 from kiyas.measures import measure as make_measure
+from kiyas.measures.hubness import HubnessCorrected
 from kiyas.measures.mapped import MappedMeasure
 from kiyas.metrics import judge
 from kiyas.metrics.ranking import measure_ranking
@@ -375,6 +376,9 @@ def _cost(collection: Index | Collection, Q: np.ndarray, measure: Measure) -> tu
     memory = 0
     if isinstance(fitted, MappedMeasure):
         memory = 4 * len(index) * int(fitted.transform(to_numpy(index.vectors)[:1]).shape[1])
+        if isinstance(fitted, HubnessCorrected):  # the rows that neighbours are looked for among
+            assert fitted.reference is not None
+            memory += fitted.reference.nbytes
     return fitted, Cost(best[1] / best[0], memory)
 
 
