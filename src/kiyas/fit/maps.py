@@ -1,8 +1,9 @@
 """Fitting a relevance map: from a collection's own texts, or with judgements; its strength chosen, or none taken.
 
 Both measure every strength on queries that it was not fitted on, take the weakest within one standard error of the
-best, and judge that way of choosing itself on folds that had no part in the choice. Where its gain over cosine is not
-shown, the measure is cosine.
+best, and judge that way of choosing itself: each fold by the strength that the other folds' queries choose, under a map
+fitted without it. (The maps that the others were measured under had seen its pairs; `kiyas.evaluate.choose` nests that,
+too.) Where its gain over cosine is not shown, the measure is cosine.
 """
 
 from __future__ import annotations
