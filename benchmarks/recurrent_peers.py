@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kiyas.recurrent import Model, Tokenizer, pad_sequences
+
 
 @dataclass
 class Layer:
@@ -186,3 +188,27 @@ def _keras(layer: Layer, x: np.ndarray) -> Engine | None:
     model = keras.Sequential([keras.layers.Input(x.shape[1:]), keras.layers.LSTM(layer.n, return_sequences=True)])
     model.set_weights([layer.W.T, layer.R.T, layer.b])
     return Engine("Keras predict", lambda: model.predict(x, verbose=0).transpose(1, 0, 2))
+
+
+def keras_loop(model: Model, tokenizer: Tokenizer, seed: str, words: int, window: int) -> Callable[[], object] | None:
+    """The usual loop of the tutorials around `predict`, on the same weights; None where Keras is not installed."""
+    try:
+        import keras
+    except ImportError:
+        return None
+    embedding, first, second, dense = model.layers
+    twin = keras.Sequential([
+        keras.layers.Embedding(*embedding.table.shape), keras.layers.LSTM(first.units, return_sequences=True),
+        keras.layers.LSTM(second.units), keras.layers.Dense(dense.weights.shape[0], "softmax", use_bias=False)])
+    twin.build((None, window))
+    twin.set_weights([embedding.table, first.input_weights.T, first.recurrent_weights.T, first.bias,
+                      second.input_weights.T, second.recurrent_weights.T, second.bias, dense.weights.T])
+
+    def loop() -> str:
+        text = seed
+        for _ in range(words):
+            ids = pad_sequences(tokenizer.texts_to_sequences([text]), maxlen=window, padding="pre")
+            text += " " + tokenizer.index_word.get(int(twin.predict(ids, verbose=0)[0].argmax()), "")
+        return text
+
+    return loop

@@ -40,7 +40,8 @@ def targets(run: dict) -> list[dict]:
     made = run.get("generation")
     out.append(_line("generation, 200 words", "our window read again", 20, made and made["ratio"],
                      made and made["ratio_of_least"]))
-    out.append(_line("generation, 200 words", "Keras predict loop", 100, None, None))
+    out.append(_line("generation, 200 words", "Keras predict loop", 100, made and made.get("keras_ratio"),
+                     made and made.get("keras_ratio_of_least")))
     loaded = run.get("imports")
     took = loaded and loaded["beyond_ms"]
     out.append({"case": "import of kiyas.recurrent, ms beyond NumPy", "against": "", "target": "<= 150",
