@@ -175,6 +175,16 @@ def test_any_opcodes_are_refused_or_read(pieces):
         pickles.load(b"\x80\x04" + b"".join(pieces) + b".", {("a", "b"): dict})
 
 
+@pytest.mark.parametrize(("depth", "width"), [(60, 2), (4, 1000)])
+@pytest.mark.parametrize("end", [b"}%bK\x01s.", b"%b."])
+def test_tuples_that_unfold_without_end_are_refused_at_once(depth, width, end):
+    """Each holds the one before several times: to hash the last one as a key would take years."""
+    nested = b"".join(b"(" + b"h%c" % i * width + b"tq%c" % (i + 1) for i in range(depth))
+    with pytest.raises(FileError, match="tuples within tuples of more than 65536 items"):
+        pickles.load(b"\x80\x02)q\x00" + nested + end % (b"h%c" % depth), {})
+    assert pickles.load(pickle.dumps({(1, (2, (3,))): (4, 5)}), {}) == {(1, (2, (3,))): (4, 5)}
+
+
 def test_a_class_cannot_be_altered_by_a_pickle():
     """BUILD with slots sets attributes of whatever lies on the stack, a class too."""
     record = pickles.record("Thing")

@@ -145,7 +145,7 @@ def _reconstructed(kind: Any, *_: Any) -> Any:
     from kiyas.recurrent.loading.pickles import Record
 
     if not (isinstance(kind, type) and issubclass(kind, Record)):
-        raise FileError(f"a pickle that makes a {kind!r}, which is not allowed here; nothing was run")
+        raise FileError(f"a pickle that makes a {_shown(kind)}, which is not allowed here; nothing was run")
     return kind()
 
 

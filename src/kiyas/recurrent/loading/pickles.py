@@ -30,6 +30,9 @@ Allowed = Mapping[tuple[str, str], Any]
 # A list of tokens of a million words is some 30 MB.
 MOST_BYTES = 1 << 28
 
+# Tuples within tuples, each there several times, are few bytes of a pickle and endless work to hash or to show.
+_MOST_ITEMS = 1 << 16
+
 # EXT: a process-wide registry; BYTEARRAY8: allocates what it claims; the buffers: out-of-band data.
 _REFUSED = frozenset({"EXT1", "EXT2", "EXT4", "INST", "OBJ", "BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER"})
 
@@ -80,6 +83,7 @@ def load_from(file: io.BytesIO, allowed: Allowed, *, where: str = "pickle", enco
     file.seek(start)
     reader = _Restricted(file, encoding=encoding)
     reader.allowed, reader.where, reader.resolve = allowed, where, persistent
+    reader.tuples, reader.items = [], {}
     try:
         return reader.load()
     except (FileError, MemoryError):
@@ -106,10 +110,27 @@ def _check_opcodes(file: io.BytesIO, where: str) -> None:
 _Python: Any = pickle._Unpickler
 
 
+def _counting(opcode: int) -> Callable[[_Restricted], None]:
+    """TUPLE and its kin, with a bound on what there is to go through."""
+
+    def made(reader: _Restricted) -> None:
+        _Python.dispatch[opcode](reader)
+        new = reader.stack[-1]
+        count = sum(reader.items.get(id(item), 1) for item in new)
+        if count > _MOST_ITEMS:
+            raise pickle.UnpicklingError(f"tuples within tuples of more than {_MOST_ITEMS} items")
+        reader.tuples.append(new)
+        reader.items[id(new)] = count
+
+    return made
+
+
 class _Restricted(_Python):  # type: ignore[misc]
     allowed: Allowed
     where: str
     resolve: Callable[[Any], Any] | None
+    tuples: list[tuple[Any, ...]]  # kept, so that no other object gets their ids
+    items: dict[int, int]  # of each, those of tuples within it too
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -132,4 +153,6 @@ class _Restricted(_Python):  # type: ignore[misc]
         elif not isinstance(made, dict):
             raise pickle.UnpicklingError(f"attributes for a {type(made).__name__}")
 
-    dispatch: ClassVar[dict[int, Any]] = {**_Python.dispatch, pickle.BUILD[0]: build}
+    dispatch: ClassVar[dict[int, Any]] = {
+        **_Python.dispatch, pickle.BUILD[0]: build,
+        **{opcode[0]: _counting(opcode[0]) for opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ def _counts(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= 32 and all(type(n) is int and 0 <= n < 2**62 for n in value)
 
 
+def _size(value: Any = ()) -> tuple[int, ...]:
+    if not isinstance(value, (list, tuple)) or not _counts(tuple(value)):
+        raise pickle.UnpicklingError("a size that is none")
+    return tuple(value)
+
+
 def _first(value: Any, *_: Any) -> Any:
     return value
 
@@ -68,7 +75,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
     ("torch._utils", "_rebuild_tensor"): _rebuild,
     ("torch._utils", "_rebuild_parameter"): _first,
-    ("torch", "Size"): tuple,
+    ("torch", "Size"): _size,
     ("torch", "device"): _nothing,
     ("argparse", "Namespace"): pickles.record("Namespace"),
     # Losses and steps that a checkpoint keeps as NumPy numbers: of no use here.
@@ -96,7 +103,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         def storage(pid: Any) -> np.ndarray:
             if not isinstance(pid, tuple) or len(pid) < 3 or pid[0] != "storage" or not isinstance(pid[1], _Storage) \
                     or not isinstance(pid[2], str):
-                raise FileError(f"{path}: is altered, it names the storage {pid!r:.80}")
+                raise FileError(f"{path}: is altered, it names the storage {reprlib.repr(pid)}")
             if pid[2] not in storages:
                 storages[pid[2]] = _numbers(archive.read(f"{root}data/{pid[2]}"), pid[1].dtype, order == b"big", path)
             return storages[pid[2]]
@@ -123,7 +130,7 @@ def read_old(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _Storage) \
                 or not isinstance(pid[2], str) or type(pid[4]) is not int or not 0 <= pid[4] <= len(data) \
                 or (len(pid) > 5 and pid[5] is not None):
-            raise FileError(f"{path}: is altered, it names the storage {pid!r:.80}")
+            raise FileError(f"{path}: is altered, it names the storage {reprlib.repr(pid)}")
         if pid[2] not in storages:
             kind = np.dtype("<u2" if pid[1].dtype == "bfloat16" else pid[1].dtype)
             if sum(s.nbytes for s in storages.values()) + pid[4] * kind.itemsize > len(data):
