@@ -284,12 +284,22 @@ def test_what_cannot_go_step_by_step(layer, name):
     assert m.predict(zeros(1, 4, 3)).shape[0] == 1
 
 
+@pytest.mark.parametrize("state", ["zero", {"lstm": None}, {"lstm": ("h", "c")}, 5])
+def test_states_that_are_none(state):
+    with pytest.raises(InputError, match=r"(State|Model.predict): '(state|lstm)' must be"):
+        series_model().predict(zeros(1, 2, 3), state=state)
+
+
 def test_streams():
     stream = series_model().stream(2)
     with pytest.raises(InputError, match=r"Stream.feed: 'x' must be of batch 2, got 1"):
         stream.feed(zeros(1, 4, 3))
-    with pytest.raises(InputError, match=r"Stream.feed: 'lengths' must be 2 integers from 0 to 4, without a mask"):
-        stream.feed(zeros(2, 4, 3), lengths=[1, 5])
+    for lengths, words in (([1, 5], "from 0 to 4, got 5 in row 1"), ([1.5, NAN], "2 integers, one a row, got shape"),
+                           (["a", "b"], "2 integers, one a row, got shape"), ([1], "2 integers, one a row, got shape")):
+        with pytest.raises(InputError, match=f"Stream.feed: 'lengths' must be {words}"):
+            stream.feed(zeros(2, 4, 3), lengths=lengths)
+    with pytest.raises(InputError, match=r"Stream.feed: 'mask' must be None where lengths are given, got both"):
+        stream.feed(zeros(2, 4, 3), lengths=[1, 4], mask=np.ones((2, 4), bool))
     with pytest.raises(InputError, match=r"Stream.step: 'x' must be of batch 2, got 3"):
         stream.step(zeros(3, 3))
     with pytest.raises(InputError, match=r"Model.stream: 'batch' must be an integer from 1"):

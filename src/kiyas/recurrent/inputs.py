@@ -139,7 +139,11 @@ def _as_state(owner: str, value: Any, widths: Widths) -> State:
 
 def _from_torch_layout(owner: str, value: Any, widths: Widths) -> State:
     parts = list(value) if isinstance(value, (tuple, list)) else [value]
-    arrays = [np.asarray(to_numpy(p), np.float32) for p in parts]
+    try:
+        arrays = [np.asarray(to_numpy(p), np.float32) for p in parts]
+    except (TypeError, ValueError):
+        raise InputError(message(owner, "state", "a State, or h0 or (h0, c0), arrays of numbers",
+                                 type(value).__name__)) from None
     kinds = {len(w) for w in widths.values()}
     kind = "(h0, c0)" if len(arrays) == 2 else "h0"
     # One array a way and kind: (h, c) forward, then (h, c) backward.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,12 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
         batch: int | None = None
         for name, parts in arrays.items():
             own = []
-            for part in parts:
-                a = np.array(part, np.float32, order="C")
+            for part in parts if isinstance(parts, Iterable) else [parts]:
+                try:
+                    a = np.array(part, np.float32, order="C")
+                except (TypeError, ValueError):
+                    raise InputError(message("State", name, "arrays of shape (batch, width)",
+                                             f"{type(part).__name__} that is none")) from None
                 if a.ndim != 2:
                     raise InputError(message("State", name, "arrays of shape (batch, width)", f"shape {a.shape}"))
                 if batch is not None and a.shape[0] != batch:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent import inputs as checks
-from kiyas.recurrent.layers.base import Context
+from kiyas.recurrent.layers.base import Context, Signal
 from kiyas.recurrent.state import State
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ class Stream:
 
     Made by `Model.stream`. The outputs are those of `Model.predict` over everything fed so far, bit for bit.
 
+    >>> import numpy as np
     >>> from kiyas.recurrent import Model
     >>> from kiyas.recurrent.layers import SimpleRNN
     >>> model = Model.sequential([SimpleRNN("rnn", [[1.0]], [[1.0]], None, return_sequences=True)])
@@ -77,7 +76,8 @@ class Stream:
         ``lengths``, ``mask``: as for `Model.predict`; a row may have no step in a chunk, its state stays then.
         """
         model = self.model
-        signals = model._signals("Stream.feed", x, None, _as_mask(x, lengths, mask), "zero")
+        # A row that ends in a chunk may go on in the next, so lengths are a mask with zeros behind.
+        signals = [Signal(s.values, s.valid()) for s in model._signals("Stream.feed", x, lengths, mask, "zero")]
         if signals[0].values.shape[0] != self.batch:
             raise InputError(message("Stream.feed", "x", f"of batch {self.batch}", f"{signals[0].values.shape[0]}"))
         out, new = model.run(signals, self._now(), Context(threads, resumed=True))
@@ -160,15 +160,3 @@ class Stateful:
     def _zero(self) -> State:
         zero = self.model.new_state(self._rows())
         return State({k: zero[k] for k in self._keys})
-
-
-def _as_mask(x: Any, lengths: Any, mask: Any) -> Any:
-    """In a stream a row that ends in a chunk may go on in the next, so lengths are a mask with zeros behind."""
-    if lengths is None:
-        return mask
-    shape = np.shape(x)
-    given = np.asarray(lengths)
-    if mask is not None or given.shape != shape[:1] or (given < 0).any() or (given > shape[1]).any():
-        raise InputError(message("Stream.feed", "lengths", f"{shape[0]} integers from 0 to {shape[1]}, without a mask",
-                                 repr(lengths)))
-    return np.arange(shape[1]) < given[:, None]
