@@ -1,6 +1,5 @@
 """ONNX graphs give what ONNX Runtime gave; what is not supported is named."""
 
-import sys
 import importlib.util
 from pathlib import Path
 
