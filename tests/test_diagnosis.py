@@ -184,6 +184,12 @@ def test_the_same_first_ten_in_another_order_is_not_called_the_same_ranking():
     assert "dot" in found.here.split(".")[0]
 
 
+def test_measures_that_cannot_run_are_named():
+    found = diagnose(np.random.default_rng(0).normal(size=(8, 4)))["agreement"]
+    assert "csls" not in found.values
+    assert "csls cannot run here: csls.fit: 'X' must be of more than k = 10" in found.here
+
+
 def test_short_vectors_of_long_texts():
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 200, 400)

@@ -292,13 +292,17 @@ def duplicates(exact: int, found: Neighbours, rows: int, scale: float) -> Findin
                         "nearest distance, in units of the mean distance"))
 
 
-def agreement(overlap: dict[str, float]) -> Finding:
-    """How much each measure changes the first ten; ``overlap``: {measure: mean share of cosine's first ten}."""
+def agreement(overlap: dict[str, float], left_out: dict[str, str]) -> Finding:
+    """How much each measure changes the first ten; ``overlap``: {measure: mean share of cosine's first ten}.
+
+    ``left_out``: measures that cannot run on these vectors, and why.
+    """
     same = [name for name, v in overlap.items() if v > 0.9999]
     far = [name for name, v in overlap.items() if v < 0.5]
     here = (f"The same first ten as cosine's, in whatever order: {', '.join(same)}." if same else
             "No measure has the same first ten as cosine.") + (
         f" Fewer than half of the first ten in common: {', '.join(far)}." if far else "")
+    here += "".join(f" {name} cannot run here: {why}." for name, why in left_out.items())
     order = sorted(overlap.items(), key=lambda item: -item[1])
     return Finding("agreement", "What changes with the measure", dict(order),
                    "mean share of cosine's first ten answers that are among the measure's first ten",

@@ -102,7 +102,7 @@ def diagnose(documents: Array, queries: Array | None = None, *, lengths: Array |
     if characters is not None and np.ptp(characters) > 0:
         findings.append(parts.score_and_length(_length_bias(sample, asked, characters[drawn])))
     told()
-    findings.append(parts.agreement(_agreement(index, asked, k, told)))
+    findings.append(parts.agreement(*_agreement(index, asked, k, told)))
     facts = {"documents": len(X), "queries": 0 if Q is None else len(Q), "dims": int(X.shape[1]),
              "neighbours_of": len(drawn), "seed": seed, "kiyas": __version__, "numpy": np.__version__}
     return Diagnosis(findings, facts)
@@ -146,18 +146,20 @@ def _length_bias(rows: np.ndarray, queries: np.ndarray, characters: np.ndarray) 
     return out
 
 
-def _agreement(index: Index, queries: np.ndarray, k: int, told: Callable[[], None]) -> dict[str, float]:
-    """For each measure, the mean share of cosine's first answers that it has among its own."""
+def _agreement(index: Index, queries: np.ndarray, k: int, told: Callable[[], None]
+               ) -> tuple[dict[str, float], dict[str, str]]:
+    """For each measure, the mean share of cosine's first answers that it has among its own; and why some have none."""
     base = index.using("cosine").search(queries, k=k).ids
-    out = {}
+    out, left_out = {}, {}
     for one in contenders(index.vectors):
         told()
         if one.measure == "cosine":
             continue
         try:
             theirs = index.using(one.measure).search(queries, k=k).ids
-        except KiyasError:
-            continue  # not defined on these vectors, as kiyas evaluate says
+        except KiyasError as error:
+            left_out[one.measure] = str(error)
+            continue
         out[one.measure] = float(np.mean([len({*a} & {*b}) / k for a, b in zip(base.tolist(), theirs.tolist(),
                                                                                  strict=True)]))
-    return out
+    return out, left_out
