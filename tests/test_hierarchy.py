@@ -191,6 +191,9 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("keep me")
     with pytest.raises(FileError, match="exists and is no kiyas checkpoint"):
         embed_hierarchy(h, EmbeddingPlan(epochs=2), checkpoint=tmp_path / "mine")
+    for name in ("run", "mine", "nothing"):
+        kiyas.fit.checkpoint.remove(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"] and (tmp_path / "mine" / "letter.txt").exists()
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -299,6 +302,15 @@ def test_the_command_draws_the_disk(command, pairs, tmp_path):
     text = (tmp_path / "d" / "disk.html").read_text()
     assert "<svg" in text and "black bear" in text and "src=" not in text and "href=\"http" not in text
     assert "give --dims 2" in command("hierarchy", pairs, "-o", tmp_path / "j", "--html", "x.html", code=1)
+
+
+def test_a_disk_of_too_many_terms_is_refused_before_the_work(command, pairs, tmp_path, monkeypatch):
+    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
+    monkeypatch.setattr("kiyas.cli.disk._MOST_TERMS", 3)
+    assert "shows nothing; it is drawn for up to 3" in command(
+        "hierarchy", pairs, "-o", tmp_path / "ball", "--dims", 2, "--html", tmp_path / "disk.html", code=1)
+    assert not (tmp_path / "ball").exists() and not (tmp_path / "ball.unfinished").exists()
 
 
 def test_the_command_goes_on_where_it_was_stopped(command, pairs, tmp_path, monkeypatch):

@@ -51,10 +51,15 @@ def require_altair() -> Any:
     return alt
 
 
-def page(hierarchy: Hierarchy, X: np.ndarray, found: Reconstruction) -> str:
-    """The page as text, from points ``X`` (n, 2) in the disk."""
+def require_drawable(hierarchy: Hierarchy) -> None:
+    """`InputError` for more terms than a picture can show."""
     if len(hierarchy) > _MOST_TERMS:
         raise InputError(f"a picture of {len(hierarchy):,} terms shows nothing; it is drawn for up to {_MOST_TERMS:,}")
+
+
+def page(hierarchy: Hierarchy, X: np.ndarray, found: Reconstruction) -> str:
+    """The page as text, from points ``X`` (n, 2) in the disk."""
+    require_drawable(hierarchy)
     svg = chart(hierarchy, X)
     return _PAGE.substitute(terms=f"{len(hierarchy):,}", pairs=f"{len(hierarchy.pairs):,}",
                             rank=f"{found.mean_rank:.2f}", map=f"{found.map:.3f}", picture=svg,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
-from kiyas.directory import replacing
+from kiyas.directory import replacing, write_whole
 from kiyas.encode.collection import free_or_ours, is_collection
 from kiyas.errors import InputError
-from kiyas.fit import EmbeddingPlan, embed_hierarchy, read_hierarchy, reconstruction
+from kiyas.fit import EmbeddingPlan, checkpoint, embed_hierarchy, read_hierarchy, reconstruction
 from kiyas.search import Index
 
 
@@ -39,6 +38,10 @@ def run(file: Path, output: Path, plan: EmbeddingPlan, options: Options, json: b
     hierarchy = read_hierarchy(file)
     if options.closure:
         hierarchy = hierarchy.closed()
+    if options.html is not None:
+        from kiyas.cli.disk import require_drawable
+
+        require_drawable(hierarchy)
     # Beside the index until that is written: what goes on where an interrupted run stopped.
     unfinished = output.with_name(f"{output.name}.unfinished")
     begin = time.perf_counter()
@@ -47,14 +50,11 @@ def run(file: Path, output: Path, plan: EmbeddingPlan, options: Options, json: b
     seconds = time.perf_counter() - begin
     found = reconstruction(X, hierarchy)
     _save(Index(X, measure="poincare", ids=hierarchy.names), output)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    checkpoint.remove(unfinished)
     if options.html is not None:
         from kiyas.cli.disk import page
 
-        part = options.html.with_name(options.html.name + ".part")
-        options.html.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(page(hierarchy, X, found), encoding="utf-8")
-        part.replace(options.html)
+        write_whole(options.html, page(hierarchy, X, found))
     facts = {"directory": str(output), "terms": len(hierarchy), "pairs": len(hierarchy.pairs), "dims": plan.dims,
              "mean_rank": found.mean_rank, "map": found.map, "seconds": seconds,
              "largest_norm": float(np.linalg.norm(X, axis=1).max()),

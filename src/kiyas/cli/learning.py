@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from kiyas.fit import (
     LearnedFit,
     Pairs,
     TrainingPlan,
+    checkpoint,
     files,
     judged_pairs,
     learn_adapter,
@@ -78,7 +78,7 @@ def run(asked: Asked, form: Form, plan: TrainingPlan, output: Path | None, apply
         if apply:
             make_own(asked.directory, held.collection, fit.measure)
     for directory in (unfinished, refit_directory(unfinished)):
-        shutil.rmtree(directory, ignore_errors=True)
+        checkpoint.remove(directory)
     if json:
         show.print_json({**facts, "written": str(target) if keep else None, "applied": apply and keep,
                          "notes": held.notes})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,12 @@ def write(directory: str | os.PathLike[str], task: Mapping[str, Any], state: Map
         data = save({name: np.asarray(array, order="C") for name, array in arrays.items()})  # 0-d stays 0-d
         entry = write_file(part / "state.safetensors", [data])
         FORMAT.write_manifest(part, {"task": dict(task), "state": dict(state), "files": {"state.safetensors": entry}})
+
+
+def remove(directory: str | os.PathLike[str]) -> None:
+    """Remove a checkpoint; anything else that is there is left alone."""
+    if FORMAT.is_at(Path(directory)):
+        shutil.rmtree(directory)
 
 
 def read(directory: str | os.PathLike[str], task: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,8 +153,3 @@ def reconstruction(vectors: np.ndarray, hierarchy: Hierarchy, measure: str = "po
             ranks += float(np.sum(before + 1))
             precisions += float(np.mean(found / (before + found)))
     return Reconstruction(ranks / below.size, precisions / terms.size)
-
-
-def names_of(hierarchy: Hierarchy, numbers: Sequence[int]) -> list[str]:
-    """Names of terms."""
-    return [hierarchy.names[i] for i in numbers]
