@@ -154,6 +154,8 @@ def evaluate_pairs(A: np.ndarray, B: np.ndarray, gold: np.ndarray, *,
     resampled: dict[str, np.ndarray] = {}
     left_out: dict[str, str] = {}
     for place, (name, spec, note) in enumerate(chosen):
+        if progress is not None:
+            progress(place, len(chosen))
         try:
             made = make_measure(spec)
             scores = np.asarray((made if made.fitted else made.fit(X)).paired(A, B))
@@ -170,8 +172,8 @@ def evaluate_pairs(A: np.ndarray, B: np.ndarray, gold: np.ndarray, *,
             resampled[name] = np.array([functions[main](scores[rows], gold[rows]) if np.ptp(gold[rows]) else np.nan
                                         for rows in drawn])
         measured[name] = note, {m: f(scores, gold) for m, f in functions.items()}, same
-        if progress is not None:
-            progress(place + 1, len(chosen))
+    if progress is not None:
+        progress(len(chosen), len(chosen))
     results = [PairResult(name, note, values, _difference(name, measured, resampled, main), same)
                for name, (note, values, same) in measured.items()]
     return PairEvaluation(results, gold.size, left_out, [UNIT_NORM_NOTE] if have_unit_norm(A, B) else [])
