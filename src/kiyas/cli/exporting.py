@@ -27,7 +27,10 @@ def write(model: Model, output: Path, state: bool, padding: str | None) -> None:
         buffer = io.BytesIO()
         torch.save(module.state_dict(), buffer)
         part = output.with_name(f"{output.name}.part-{os.getpid()}")
-        part.write_bytes(buffer.getvalue())
-        part.replace(output)
+        try:
+            part.write_bytes(buffer.getvalue())
+            part.replace(output)
+        finally:
+            part.unlink(missing_ok=True)
     else:
         model.save(output)

@@ -222,8 +222,6 @@ def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: boo
     state = None if run.state is None else State.load(run.state)
     y, after = model.predict(x, state=state, return_state=True, batch_size=run.batch_size, threads=run.threads)
     made = dict(zip(model.output_names, y if isinstance(y, tuple) else (y,), strict=True))
-    if run.save_state is not None:
-        after.save(run.save_state)
     if output is not None:
         _write(made, output)
         if json:
@@ -238,6 +236,8 @@ def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: boo
             if len(made) > 1:
                 sys.stdout.write(f"# {name}\n")
             np.savetxt(sys.stdout, _lines(name, array, "standard output"), "%.9g", ",")
+    if run.save_state is not None:  # what could not be written is not gone on from
+        after.save(run.save_state)
 
 
 def _read(data: Path, model: Model) -> Any:

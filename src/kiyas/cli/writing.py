@@ -50,7 +50,7 @@ def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None
     _tell_unknown(tokenizer, asked.seed_text)
     if asked.beams is not None:
         drawn = [f"--{name.replace('_', '-')}" for name in ("temperature", "top_k", "top_p", "seed", "carry")
-                 if getattr(asked, name) not in (None, False)]
+                 if getattr(asked, name) is not None and getattr(asked, name) is not False]
         if drawn:
             raise InputError(f"--beams looks for the most probable text, so {drawn[0]} has nothing to say; "
                              "leave one out")
