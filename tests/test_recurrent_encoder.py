@@ -109,6 +109,8 @@ def test_which_layer_is_taken():
                                ([head(3, "tanh")], "output", 3)):
         states = States(Model.sequential([table, lstm, *last]))
         assert (states.layer, states.dims) == (wanted, dims)
+    encoder = Model.sequential([table, lstm, head(9)], source={"task": "sentence encoder"})
+    assert (States(encoder).layer, States(encoder, pooling="mean").layer) == ("output", "lstm")
     model = Model.sequential([table, lstm, head(3)])
     assert (States(model, pooling="mean").layer, States(model, pooling="mean").dims) == ("lstm", 6)
     assert States(model, "embedding", "mean").dims == 4

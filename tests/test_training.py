@@ -385,6 +385,11 @@ def test_bad_pairs_are_named(torch, pairs, shape, words):
     assert words in str(error.value)
 
 
+def test_one_pair_at_a_time_teaches_nothing(torch):
+    with pytest.raises(InputError, match=r"'schedule.batch' must be 2 or more pairs, .*, got 1"):
+        train_sentence_encoder(PAIRS, "cosine", TINY, Schedule(epochs=1, batch=1))
+
+
 def test_another_measure_is_another_run(torch, tmp_path):
     maps = [kiyas.LinearMap(np.random.default_rng(k).normal(0, 1, (4, 12)), kiyas.measure("dot")) for k in (0, 1)]
     train_sentence_encoder(PAIRS, maps[0], TINY, QUICK, checkpoint=tmp_path / "run")

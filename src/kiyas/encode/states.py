@@ -178,6 +178,8 @@ def _valid(y: np.ndarray, start: int, lengths: np.ndarray, skip: np.ndarray) -> 
 
 def _default_layer(model: Model, pooling: str) -> str:
     shape = model.output_shapes()[0]
+    if pooling == "last" and model.source.get("task") == "sentence encoder":
+        return OUTPUT  # it says so itself, even where it has as many dimensions as there are words
     if pooling == "last" and len(shape) == 2 and shape[-1] is not None:
         from kiyas.recurrent.generation.reader import last_activation
 

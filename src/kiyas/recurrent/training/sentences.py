@@ -96,6 +96,9 @@ def train_sentence_encoder(pairs: Iterable[Sequence[str]], measure: str | Measur
     without tokens and one that is too long; `MeasureError` for a measure that lets no gradient through.
     """
     shape, schedule = shape or SentenceEncoder(), schedule or Schedule()
+    if schedule.batch < 2:
+        raise InputError(message("train_sentence_encoder", "schedule.batch", "2 or more pairs, as a query has to tell "
+                                 "its text from those of the others", schedule.batch))
     torch = import_torch(schedule.device)
     chosen = make_measure(measure) if isinstance(measure, str) else measure
     given = pairing.checked(list(pairs), "train_sentence_encoder")
