@@ -219,11 +219,12 @@ def test_conclusions_say_what_was_found():
                 "lots": Ranking(np.array([rng.permutation(row) for row in base]), scores, True)}
     done = evaluate_rankings(rankings, gains, metrics=["mrr@10"], samples=1000)
     assert done.results[1].verdict == "better"
+    assert done.family == "2 comparisons" and "after Holm over 2 comparisons" in done.conclusion()
     assert done.conclusion().startswith("On 60 queries good is better than cosine in mrr@10; most of all good, 1.0000")
     del rankings["good"]
     less = evaluate_rankings(rankings, gains, metrics=["ndcg@5"], samples=1000)
     assert less.conclusion().startswith("cosine is fine here: on 60 queries the other is not shown to be better")
-    assert "smaller than about" in less.conclusion()
+    assert "smaller than about" in less.conclusion() and less.family == "one comparison"
 
 
 def test_without_a_cut_off_all_measures_are_ranked_as_deep():

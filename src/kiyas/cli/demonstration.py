@@ -234,7 +234,7 @@ def _print_results(report: Report) -> None:
     out.print(Text(f"Known-item search: {report.queries:,} first sentences look for the rest of their own docstring "
                    f"among {len(report.docstrings):,} texts", style="bold"))
     out.print(Text("Means, and differences of MRR@10 to cosine with 95 % bootstrap intervals; verdicts by sign-flip "
-                   f"tests, after Holm over {len(report.evaluation.tested)} comparisons. {report.ambiguous:,} "
+                   f"tests, after Holm over {report.evaluation.family}. {report.ambiguous:,} "
                    "sentences that begin several docstrings are not asked.", style="dim"))
     shown = show.table("measure", *known.METRICS, "MRR@10 − cosine", "", right=(*known.METRICS, "MRR@10 − cosine"))
     for result in report.evaluation.results:

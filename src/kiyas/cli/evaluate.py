@@ -248,7 +248,7 @@ def _print(done: Evaluation, what: str) -> None:
                       "" if c is None else show.number(c.adjusted), Text(r.verdict, style=style))
     out.print(shown)
     out.print(Text(f"95 % bootstrap intervals; p by {done.facts.get('samples', 10_000):,} sign flips over the same "
-                   f"queries, after Holm over {len(done.tested)} comparisons.", style="dim"))
+                   f"queries, after Holm over {done.family}.", style="dim"))
     notes = [f"{r.name}: {r.note}" for r in done.results if r.note]
     if notes:
         out.print(Text("; ".join(notes) + ".", style="dim"))

@@ -50,7 +50,7 @@ alone, so nothing was chosen by its result.</p>
 <div class="scroll">$results</div>
 <p class="soft">Means with 95 % bootstrap intervals over queries. On the right: the difference of MRR@10 to cosine over
 the same queries, with its interval; coloured where a sign-flip test shows a difference after Holm’s correction over
-$tests comparisons. Measures that rank alike are not compared. Not in the table: $left_out.</p>
+$family. Measures that rank alike are not compared. Not in the table: $left_out.</p>
 
 <h2>The choice for this collection</h2>
 $decision
@@ -76,7 +76,7 @@ def page(report: Report) -> str:
         queries=f"{report.queries:,}", ambiguous=f"{report.ambiguous:,}", results=_table(report.evaluation),
         decision=_decision(report),
         left_out=escape(", ".join(f"{name} ({why})" for name, why in report.evaluation.left_out.items())),
-        tests=len(report.evaluation.tested),
+        family=report.evaluation.family,
         version=escape(__version__), seconds=f"{sum(report.seconds.values()):.0f}")
 
 

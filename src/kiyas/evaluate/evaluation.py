@@ -97,6 +97,11 @@ class Evaluation:
         """Results with a test of their own: neither the baseline nor equivalent to an earlier one."""
         return [r for r in self.results if r.comparison is not None and r.equivalent is None]
 
+    @property
+    def family(self) -> str:
+        """Over how many comparisons p-values are corrected, in words."""
+        return "one comparison" if len(self.tested) == 1 else f"{len(self.tested):,} comparisons"
+
     def conclusion(self) -> str:
         """What the table says about the baseline, in words."""
         base, where = self.baseline, f"on {self.queries:,} queries"
@@ -119,7 +124,7 @@ class Evaluation:
         return (f"{where[0].upper()}{where[1:]} {names} {'is' if len(better) == 1 else 'are'} better than {base.name} "
                 f"in {self.main}; most of all {best.name}, {best.means[self.main].mean:.4f} against "
                 f"{base.means[self.main].mean:.4f} (difference {d.mean:+.4f}, interval {d.low:+.4f} to {d.high:+.4f}, "
-                f"p {best.comparison.adjusted:.2g} after Holm over {len(self.tested)} comparisons).")
+                f"p {best.comparison.adjusted:.2g} after Holm over {self.family}).")
 
     def table(self) -> Table:
         """All results, for Markdown and CSV: means, the main metric's interval, the comparison with the baseline."""

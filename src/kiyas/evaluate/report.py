@@ -28,7 +28,7 @@ def evaluation_page(done: Evaluation, what: str, command: str = "kiyas evaluate"
         parts.append(page.section(
             f"Better than {base.name}?", f"The difference of {main} to {base.name} over the same queries, with 95 % "
             f"bootstrap intervals. Coloured where a sign-flip test shows a difference after Holm's correction over "
-            f"{len(done.tested)} comparisons. What ranks as another measure does is not drawn.",
+            f"{done.family}. What ranks as another measure does is not drawn.",
             page.picture(charts.whiskers(rows, f"{main} − {base.name}", f"differences of {main} to {base.name}"))))
     metrics = list(base.means)
     parts.append(page.section(
