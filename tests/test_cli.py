@@ -284,6 +284,8 @@ def test_wrong_arrays_are_named(run, tmp_path):
 def test_mixed_kinds_are_refused(run, vectors, texts, tmp_path):
     assert "files of one kind" in run("index", tmp_path / "v.npy", texts, "-o", tmp_path / "ix", code=1)
     assert "a directory" in run("index", tmp_path, "-o", tmp_path / "ix", code=1)
+    (tmp_path / "one.txt").write_text("A cab.")
+    assert "1 text in 1 passage of" in run("index", tmp_path / "one.txt", "-o", tmp_path / "one")
     assert "no file was given" in run("index", "-o", tmp_path / "ix", code=1)
 
 
@@ -298,10 +300,53 @@ def test_wrong_usage_is_two(run, argv, words):
     assert words in run(*argv, code=2)
 
 
+def test_words_without_quotes_are_told_so(run):
+    assert run("search", "d", "interest", "rates", code=2) == \
+        "kiyas: one too many: rates; a text of several words goes in quotes (see kiyas search --help)\n"
+
+
+def test_errors_name_options_rather_than_parameters(run, texts, tmp_path):
+    run("index", texts, "-o", tmp_path / "ix")
+    assert "'--by' must be" in run("search", tmp_path / "ix", "q", "--by", "worst", code=1)
+    from kiyas.cli import _as_options
+
+    def command(file, /, *, window=None, seed_text="", start=None):
+        raise NotImplementedError
+    assert _as_options("'seed_text' must be so; give window=, or (start=); not window=3, 'file' must or a.start=",
+                       command) == \
+        "'--seed-text' must be so; give --window, or (--start); not window=3, 'file' must or a.start="
+
+
+def _commands(app):
+    for name in app:
+        if not name.startswith("-"):
+            yield app[name]
+            yield from _commands(app[name])
+
+
+def test_help_has_no_line_broken_in_the_middle():
+    from docstring_parser import parse
+
+    from kiyas.cli.app import app
+
+    said = [p.description for one in _commands(app) if one.default_command
+            for p in parse(one.default_command.__doc__).params]
+    assert len(said) > 100
+    assert [text for text in said if "\n" in text] == []
+
+
 def test_stopping_is_130(run, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
     monkeypatch.setattr("kiyas.cli.measures.run", stop)
+    assert run("measures", code=130) == "kiyas: stopped\n"
+
+
+def test_stopping_while_the_command_is_imported(run, monkeypatch):
+    class Stop:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+    monkeypatch.setitem(sys.modules, "kiyas.cli.app", Stop())
     assert run("measures", code=130) == "kiyas: stopped\n"
 
 

@@ -286,7 +286,7 @@ def test_bad_encodings(run, tmp_path, series):
     target = ("-o", tmp_path / "v.npy")
     for arguments, words in (((*target,), "no file was given"), ((tmp_path / "t.txt", "-o", "v.txt"), "a .npy file"),
                              ((tmp_path / "t.txt", tmp_path / "flat.npy", *target), "not both"),
-                             ((tmp_path / "t.txt", "--layer", "two", *target), "'layer' must be 'output' or one of"),
+                             ((tmp_path / "t.txt", "--layer", "two", *target), "'--layer' must be 'output' or one of"),
                              ((tmp_path / "flat.npy", *target), "must hold series of shape (series, time, features)")):
         assert words in run("encode", WORDS, *arguments, code=1)
 

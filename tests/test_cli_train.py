@@ -104,7 +104,7 @@ def test_a_run_stopped_by_the_keyboard_goes_on(torch, place, capsys, monkeypatch
 @pytest.mark.parametrize(("arguments", "words"), [
     ([*LANGUAGE, "-o", "m.safetensors"], "no file was given"),
     ([*LANGUAGE, "text.txt", "-o", "m.h5"], "'--output' must be a .safetensors file, got m.h5"),
-    ([*LANGUAGE, "text.txt", "-o", "m.safetensors", "--dropout", "2"], "'dropout' must be a share from 0 to below 1"),
+    ([*LANGUAGE, "text.txt", "-o", "m.safetensors", "--dropout", "2"], "'--dropout' must be a share from 0 to below 1"),
 ])
 def test_what_cannot_be_trained_is_said_before(place, capsys, arguments, words):
     code, _, err = run(capsys, *arguments)

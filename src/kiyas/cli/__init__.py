@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 an error (one line on stderr), 2 wrong usage, 130 stopped 
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from kiyas.errors import KiyasError
 
@@ -18,9 +20,16 @@ _NEGATIVE = re.compile(r"-[\d.][\d.eE+\-, ]*$")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process, if None) and return its exit code."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     tokens = [f" {t}" if _NEGATIVE.match(t) and "," in t else t for t in (sys.argv[1:] if argv is None else argv)]
     try:
-        from cyclopts import CycloptsError
+        from cyclopts import CycloptsError, UnusedCliTokensError
 
         from kiyas.cli.app import app
     except ImportError as error:
@@ -32,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         words = 0 if not tokens or tokens[0] not in app else 1 + (len(tokens) > 1 and tokens[1] in app[tokens[0]])
         where = " ".join(["kiyas", *tokens[:words]])
+        if isinstance(error, UnusedCliTokensError):
+            left = " ".join(t.strip() for t in error.unused_tokens or [])
+            return _fail(f"one too many: {left}; a text of several words goes in quotes (see {where} --help)", 2)
         return _fail(f"{' '.join(str(error).split())} (see {where} --help)", 2)
     try:
         command(*bound.args, **bound.kwargs)
@@ -41,14 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KiyasError as error:
-        return _fail(str(error), 1)
+        return _fail(_as_options(str(error), command), 1)
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except MemoryError:
         return _fail("there is not enough memory; give vectors as .npy, which is memory-mapped, or fewer texts", 1)
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
     return 0
+
+
+def _as_options(text: str, command: Callable[..., Any]) -> str:
+    """The library's errors name parameters (give window=); whoever typed a command has options (give --window)."""
+    for name, parameter in inspect.signature(command).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            option = f"--{name.replace('_', '-')}"
+            text = re.sub(rf"(?<![^\s(]){name}=(?=[\s,;:.)]|$)", option, text)
+            text = text.replace(f"'{name}' must", f"'{option}' must")
+    return text
 
 
 def _fail(text: str, code: int) -> int:

@@ -120,8 +120,7 @@ def search(directory: Path, query: str | None = None, /, *, k: Annotated[int | N
     k
         How many answers (10, or all of a smaller index).
     measure
-        Search under this measure, such as ndd or "exponential(trim=0.1)", instead of the index's own; repeat it to
-        see several side by side.
+        Search by this measure, such as "exponential(trim=0.1)", not the index's own; repeat it to see several.
     like
         Search by this row of the index (its id) instead of a query; the row itself is left out.
     by

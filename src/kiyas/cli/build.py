@@ -52,8 +52,8 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
     if json:
         show.print_json({"directory": str(output), **facts})
         return
-    what = f"{facts['rows']:,} vectors" if records.texts is None else \
-        f"{facts['texts']:,} texts in {facts['passages']:,} passages"
+    what = show.many(facts["rows"], "vector") if records.texts is None else \
+        f"{show.many(facts['texts'], 'text')} in {show.many(facts['passages'], 'passage')}"
     out = show.console()
     out.print(Text.assemble((str(output), "bold"), f": {what} of {facts['dims']} dimensions under {facts['measure']}"))
     query = "QUERY.npy" if records.texts is None else '"your question"'

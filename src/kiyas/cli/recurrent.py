@@ -91,8 +91,7 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Pat
     file
         The model.
     data
-        .npy of (batch, time, features), (time, features) or ids (batch, time); .csv of a step a line, or for ids of a
-        sequence a line; .npz of several inputs by name.
+        .npy (batch, time, features), (time, features) or ids (batch, time); .csv, a step a line; .npz, inputs by name.
     output
         .npy, .csv or .npz; without it, lines of numbers are printed.
     config
@@ -141,8 +140,7 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
     words
         How many words (of a character model: characters) to add.
     temperature
-        Draw at random: below 1 bolder words are rarer, above 1 more common. Without it (and top-k, top-p) the most
-        probable word is taken.
+        Draw at random: below 1 rare words are rarer. Without it (and --top-k, --top-p): the most probable word.
     top_k
         Draw among so many most probable ones.
     top_p
@@ -200,8 +198,7 @@ def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = 
     tokenizer
         Keras' JSON or pickled; without it, the one beside the model.
     layer
-        Whose outputs are taken; "output" is the model's own. Without it, the last recurrent layer, unless the model's
-        output is a vector itself.
+        A layer, or "output"; else the model's output where that is a vector, and the last recurrent layer's if not.
     pooling
         last, mean, max or attention.
     window

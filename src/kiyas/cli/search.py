@@ -161,7 +161,7 @@ def _queries(query: str, dims: int) -> np.ndarray:
         vector = vector_of(query) if "," in query or dims > 1 else np.array([float(query)])
         if vector is None:
             raise InputError(f"this index holds vectors, so the query must be a file of vectors or {dims} numbers "
-                             f"between commas, got {show.one_line(query, 40)!r}")
+                             f"between commas, got {show.one_line(query, 40)!r}; to search by a row, give --like ID")
         rows = vector[None, :]
     if rows.shape[1] != dims:
         raise InputError(f"the query has {rows.shape[1]} dimensions, the index {dims}")

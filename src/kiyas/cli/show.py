@@ -39,6 +39,11 @@ def console() -> Console:
     return _Console(width=width, highlight=False, markup=False, emoji=False)
 
 
+def many(number: int, thing: str) -> str:
+    """The number and what it counts: 1 text, 2,000 texts."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
     """An empty table in the project's style."""
     made = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold", header_style="dim",
