@@ -173,6 +173,19 @@ def test_arguments_are_checked():
         recurrent.load(path, partial=True)
 
 
+def test_options_of_a_recurrent_module_that_it_has_not_are_named(tmp_path):
+    tensors = {"r.weight_ih_l0": np.zeros((8, 3), np.float32), "r.weight_hh_l0": np.zeros((8, 2), np.float32)}
+    path = as_safetensors(tmp_path / "x.safetensors", tensors)
+    assert recurrent.load(path, [{"name": "r", "return_sequences": False}]).output_shapes() == ((None, 2),)
+    for options, words in (({"return_sequence": 0}, r"config\['r'\]' must be .* that the module has, got ret"),
+                           ({"return_sequences": "no"}, r"config\['r'\]\['return_sequences'\]' must be true or false"),
+                           ({"activation": "relu"}, r"'activation' must be left out for 'r\.l0', which is an LSTM")):
+        with pytest.raises(InputError, match=words):
+            recurrent.load(path, [{"name": "r", **options}])
+    with pytest.raises(InputError, match=r"must be left out for 'r\.l0', which is an LSTM, got 'relu'; it is"):
+        recurrent.load(path, prefix="r", activation="relu")
+
+
 def test_the_maker_and_the_files_agree():
     assert {p.stem for p in GOLDEN.glob("*.npz")} == {*CASES, "cell", "tagger", "weight_norm"}
     assert json.loads((GOLDEN / "bfloat16.safetensors").read_bytes()[8:].split(b"}}")[0] + b"}}")

@@ -98,12 +98,12 @@ class Model:
         """Whole sequences, from a fresh state or a given one.
 
         Parameters: ``x``: (batch, time, features), or (batch, time) of ids; a list or a mapping by name for several
-        inputs. ``lengths`` (batch,): where each row ends, as of packed sequences and ONNX: outputs behind are zero, and
-        states are those at the end. ``mask`` (batch, time) of booleans, True where a step counts, with padding
-        anywhere, as in Keras: a masked step changes no state and its output repeats the one before. ``state``: a
-        `State`, or PyTorch's (h0, c0). ``return_state``: give the state after the last step too. ``batch_size``: rows
-        at a time (None: all). ``threads``: 1 or more; results do not depend on it, nor on the batch. ``empty``: what to
-        do with a row without steps: "error", or "zero" (its outputs are zero).
+        inputs. ``lengths`` (batch,): where each row ends, as of packed sequences and ONNX: outputs of recurrent layers
+        behind are zero, and states are those at the end. ``mask`` (batch, time) of booleans, True where a step counts,
+        with padding anywhere, as in Keras: a masked step changes no state and its output repeats the one before.
+        ``state``: a `State`, or PyTorch's (h0, c0). ``return_state``: give the state after the last step too.
+        ``batch_size``: rows at a time (None: all). ``threads``: 1 or more; results do not depend on it, nor on the
+        batch. ``empty``: what to do with a row without steps: "error", or "zero" (its outputs are zero).
 
         Returns an array, or a tuple of arrays for several outputs; with ``return_state``, that and the `State`.
 

@@ -163,8 +163,11 @@ class _Chain:
     def _recurrent(self, name: str, start: str, own: Tensors, step: dict[str, Any]) -> list[Layer]:
         if foreign := [key for key in own if not _match(key) or "." in key]:
             raise FileError(f"{self._where}: module '{name}' has beside recurrent weights also {_listed(foreign)}")
-        return recurrent(self._tensors, start, self._where, step.pop("activation", self._activation),
-                         step.pop("return_sequences", True))
+        activation, every = step.pop("activation", self._activation), step.pop("return_sequences", True)
+        if not isinstance(every, bool):
+            raise InputError(message("load", f"config['{name}']['return_sequences']", "true or false", repr(every)))
+        _all_known(step, name)
+        return recurrent(self._tensors, start, self._where, activation, every)
 
     def _plain(self, name: str, own: Tensors, step: dict[str, Any], first: bool) -> Layer:
         weight, bias = own.get("weight"), own.get("bias")
@@ -250,6 +253,10 @@ def _layer(own: Mapping[str, np.ndarray], name: str, where: str, activation: str
     for one in (bias, other):
         if one is not None and one.shape != (hh.shape[0],):
             raise FileError(f"{where}: layer '{name}' has a bias of shape {one.shape}, wanted ({hh.shape[0]},)")
+    if kind != "RNN" and activation != "tanh":
+        what = "a GRU" if kind == "GRU" else "an LSTM"
+        raise InputError(message("load", "activation", f"left out for '{name}', which is {what}", repr(activation),
+                                 "it is that of an RNN; of several modules, give it in config="))
     if kind == "LSTM":
         found = gates.torch_lstm(ih, hh, bias, other, hr)
         return made(where, LSTM, name, found.input_weights, found.recurrent_weights, found.bias,
