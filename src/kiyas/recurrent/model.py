@@ -103,7 +103,7 @@ class Model:
         with padding anywhere, as in Keras: a masked step changes no state and its output repeats the one before.
         ``state``: a `State`, or PyTorch's (h0, c0). ``return_state``: give the state after the last step too.
         ``batch_size``: rows at a time (None: all). ``threads``: 1 or more; results do not depend on it, nor on the
-        batch. ``empty``: what to do with a row without steps: "error", or "zero" (its outputs are zero).
+        batch. ``empty``: what to do with a row without steps: "error", or "zero" (recurrent layers give zeros for it).
 
         Returns an array, or a tuple of arrays for several outputs; with ``return_state``, that and the `State`.
 
