@@ -364,6 +364,14 @@ def test_length_is_left_out_where_it_says_nothing(measure):
     assert isinstance(norm_calibrated(pairs, measure), Cosine)
 
 
+@pytest.mark.parametrize("measure", ["tempered_cosine", "ndd"])
+def test_a_zero_row_is_like_nothing_and_stops_nothing(measure):
+    rng = np.random.default_rng(0)
+    documents = rng.normal(size=(40, 6))
+    documents[3] = 0
+    assert norm_calibrated(Pairs(documents + 0.3 * rng.normal(size=(40, 6)), documents, np.arange(40)), measure).fitted
+
+
 def test_length_counts_where_it_tells_answers_apart():
     rng = np.random.default_rng(1)
     D = rng.normal(size=(150, 4))

@@ -110,6 +110,7 @@ def norm_calibrated(pairs: Pairs, measure: str = "tempered_cosine") -> TemperedC
     Q, D = pairs.queries, pairs.documents
     norms = np.sqrt((D * D).sum(axis=1))
     median = float(np.median(norms))
+    length = np.where(norms > 0, norms, 1.0)  # a zero row is like nothing, whatever it is divided by
     candidates: list[TemperedCosine | NDD | Cosine] = [Cosine()]
     if measure == "tempered_cosine":
         candidates += [TemperedCosine(beta=beta) for beta in _BETAS[1:]]
@@ -123,11 +124,11 @@ def norm_calibrated(pairs: Pairs, measure: str = "tempered_cosine") -> TemperedC
     values = []
     for m in candidates:
         if isinstance(m, TemperedCosine):
-            factor = norms**-m.beta
+            factor = length**-m.beta
         elif isinstance(m, NDD):
             assert m.query_norm is not None
             factor = 1 / np.sqrt(m.query_norm**2 + norms**2)
         else:
-            factor = 1 / norms
+            factor = 1 / length
         values.append(reciprocal_rank(known_items(ranks_in_scores(products * factor, targets))))
     return candidates[weakest_near_best(np.array(values))]
