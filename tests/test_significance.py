@@ -1,3 +1,4 @@
+import json
 import math
 
 import naive_evaluate as naive
@@ -60,6 +61,8 @@ def test_effect_size_equals_loops_and_has_its_limits():
     assert effect_size([0.5, 0.5], [0.5, 0.5]) == 0
     assert effect_size([0.5, 0.5], [0.25, 0.25]) == math.inf
     assert effect_size([0.25, 0.25], [0.5, 0.5]) == -math.inf
+    facts = compare([0.5, 0.5], [0.25, 0.25]).as_dict()
+    assert facts["effect"] is None and json.dumps(facts, allow_nan=False)
 
 
 def test_a_detectable_difference_is_detected_as_often_as_said():

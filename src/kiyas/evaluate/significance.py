@@ -54,8 +54,9 @@ class Comparison:
         return "better" if self.difference.mean > 0 else "worse"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "difference": self.difference._asdict(), "verdict": self.verdict()}
+        """For JSON, which has no infinity: an effect without end is None."""
+        return {**asdict(self), "difference": self.difference._asdict(), "verdict": self.verdict(),
+                "effect": self.effect if math.isfinite(self.effect) else None}
 
 
 def sign_flip_test(values: Array, baseline: Array, samples: int = SAMPLES, seed: int = 0) -> float:
