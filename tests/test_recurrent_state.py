@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from kiyas.errors import FileError, InputError
 from kiyas.recurrent import Model, State
-from kiyas.recurrent.layers import Bidirectional, Dense
+from kiyas.recurrent.layers import Bidirectional, Dense, Dropout, Power
 
 RNG = np.random.default_rng(0)
 
@@ -60,6 +60,16 @@ def test_what_it_was_made_of_may_change():
     state = State({"rnn": [h]})
     h[:] = 1
     assert (state["rnn"][0] == 0).all()
+
+
+@pytest.mark.parametrize("after", [[], [Power("as_it_is", 1.0)], [Dropout("dropout")], [Dense("head", np.eye(4))]])
+def test_the_output_of_a_step_may_be_written_to(after):
+    lstm = random_lstm(np.random.default_rng(0), 3, 4, "a", return_sequences=True)
+    given = Model.sequential([lstm, *after])
+    y, state = given.step(np.ones((1, 3), np.float32))
+    copy = y.copy()
+    y[...] = 99
+    np.testing.assert_array_equal(state["a"][0], copy)
 
 
 def test_a_step_leaves_the_state_before_as_it_was():

@@ -45,7 +45,6 @@ class Chain:
         self._embedding, self._fused, self._features, self._parts = embedding, fused, features, parts
         self._compiled, self._every = compiled, every
         self._least = 1 if embedding is not None and embedding.mask_zero else 0
-        self._last_is_cell = isinstance(parts[-1], tuple)
 
     def step(self, x: object, state: State | None) -> tuple[np.ndarray, State] | None:
         """Outputs and the state after one step, or None where the long way round has to be taken."""
@@ -59,14 +58,16 @@ class Chain:
             return None
         before = None if state is None else state._arrays
         new: dict[str, Arrays] = {}
+        h: np.ndarray | None = None
         for part in self._parts:
             if type(part) is tuple:
                 run, key = part
                 v, arrays = run(v, None if before is None else before[key])
-                new[key] = arrays
+                new[key], h = arrays, v
             else:
                 v = part(v)  # type: ignore[operator]
-        return (v.copy() if self._last_is_cell else v), State._of(new, batch, self)
+        # The output of a cell is its state too, and that is nobody else's.
+        return (v.copy() if v is h else v), State._of(new, batch, self)
 
     def quick(self, batch: int) -> Quick | None:
         """The chain with its state inside compiled code, where all of it is compiled; else None."""
