@@ -67,7 +67,7 @@ class Chain:
             else:
                 v = part(v)  # type: ignore[operator]
         # The output of a cell is its state too, and that is nobody else's.
-        return (v.copy() if v is h else v), State._of(new, batch, self)
+        return (v.copy() if h is not None and v is h else v), State._of(new, batch, self)
 
     def quick(self, batch: int) -> Quick | None:
         """The chain with its state inside compiled code, where all of it is compiled; else None."""
