@@ -42,6 +42,7 @@ def test_what_is_right_is_recommended_and_what_it_costs_is_told():
     assert done.picks["relevance map"] >= 4 and sum(done.picks.values()) == 5
     assert done.cost.memory == 4 * 240 * 12 and done.cost.times > 0
     assert "Use relevance map" in done.conclusion() and "MB of mapped rows" in done.costs()
+    assert "Mapping a query" in done.costs()
     assert {"documents", "queries", "judgements"} == set(done.facts["sha256"])
     json.dumps(done.as_dict())
 

@@ -85,6 +85,8 @@ def test_the_demo_ends_with_the_choice_for_its_collection(report):
     assert sum(decision.picks.values()) == 5
     last = page(report).partition("The choice for this collection")[2]
     assert escape(decision.conclusion()) in last and escape(decision.costs()) in last
+    assert f"among the {decision.queries:,} answers alone" in decision.task()
+    assert escape(decision.task()) in last
 
 
 def test_the_page_loads_nothing_and_escapes(report):

@@ -48,6 +48,8 @@ def show_decision(done: Decision, notes: list[str]) -> None:
     for name, mean, taken in table.rows:
         shown.add_row(Text(str(name)), f"{mean:.4f}", Text("" if taken.startswith("0 ") else taken, style="green"))
     out.print(shown)
+    if done.task():
+        out.print(Text(done.task(), style="dim"))
     out.print(Text("What the choice saw is no measure of what it is worth; that is the sentence below, on queries held "
                    "out.", style="dim"))
     for name, twin in done.equivalent.items():

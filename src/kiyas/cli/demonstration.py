@@ -207,7 +207,8 @@ def _print_decision(decision: Decision) -> None:
     out.print(Text(f"The choice for this collection, by kiyas choose on {decision.queries:,} of the questions",
                    style="bold"))
     out.print(Text(f"Each fold chose among {', '.join(MEASURES)} and a map fitted to the other folds' questions and "
-                   "answers.", style="dim"))
+                   f"answers. {decision.task()} So the means are not those above, and measures may rank otherwise.",
+                   style="dim"))
     out.print(Text(decision.conclusion(), style="bold"))
     out.print(Text(decision.costs()))
 

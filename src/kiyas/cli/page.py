@@ -91,7 +91,8 @@ def _decision(report: Report) -> str:
     return (f'<p class="lead">{escape(d.conclusion())}</p><p>{escape(d.costs())}</p>'
             f"<p>As <code>kiyas choose</code> decides: {d.queries:,} of the questions in {d.facts['folds']} folds. "
             "Each fold’s measure was chosen, and a map fitted, on the other folds; the sentence above is what that "
-            "reached on questions held out. The means below are what the choice saw, not what it is worth.</p>"
+            "reached on questions held out. The means below are what the choice saw, not what it is worth. "
+            f"{escape(d.task())} So the means are not those of the table above, and measures may rank otherwise.</p>"
             f'<div class="scroll"><table><thead><tr><th>measure</th><th class="n">{escape(d.metric)}</th>'
             f'<th class="n">taken</th></tr></thead><tbody>{rows}</tbody></table></div>')
 
@@ -110,5 +111,5 @@ def _table(evaluation: Evaluation) -> str:
         gap = None if r.comparison is None else r.comparison.difference
         rows.append(f"<tr><td><code>{escape(r.name)}</code>{note}</td>{cells}<td>"
                     f'{pictures.whisker(gap, reach, kind)}</td><td class="{kind}">{r.verdict}</td></tr>')
-    return (f'<table><thead><tr><th>measure</th>{head}<th>MRR@10 less cosine’s ({-reach:.2f} to +{reach:.2f})</th><th>'
+    return (f'<table><thead><tr><th>measure</th>{head}<th>MRR@10 − cosine’s<br>−{reach:.2f} to +{reach:.2f}</th><th>'
             f"</th></tr></thead><tbody>{''.join(rows)}</tbody></table>")

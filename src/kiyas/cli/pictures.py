@@ -117,7 +117,7 @@ def dimensions(contributions: Mapping[str, np.ndarray], width: int = 1056, heigh
     return "".join(parts) + "</svg>"
 
 
-def whisker(interval: Interval | None, reach: float, kind: str, width: int = 240) -> str:
+def whisker(interval: Interval | None, reach: float, kind: str, width: int = 216) -> str:
     """An interval on a line from −reach to +reach, with 0 marked."""
     middle, scale = width / 2, (width / 2 - 6) / (reach or 1.0)
     parts = [(f'<svg class="whisker" width="{width}" height="18" role="img">'

@@ -75,7 +75,7 @@ def whiskers(rows: Sequence[Mapping[str, Any]], title: str, label: str) -> str:
     base = alt.Chart(data)
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color=_BASE, strokeDash=[3, 3]).encode(x="x:Q")
     chart = zero + base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=colour) + base.mark_point(
+        x=alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6)), x2="high:Q", y=y, color=colour) + base.mark_point(
         filled=True, size=60, opacity=1).encode(x="mean:Q", y=y, color=colour)
     return svg(_styled(chart, 520, 22 * len(rows)), label)
 
@@ -87,7 +87,8 @@ def grid(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], la
               for metric, value in zip(columns, row, strict=True)]
     order = [name for name, _ in rows]
     chart = alt.Chart(alt.Data(values=values)).mark_point(filled=True, size=42, opacity=1, color=_UP).encode(
-        x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=3)),
+        x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=True),
+                axis=alt.Axis(tickCount=3, labelOverlap="greedy", labelSeparation=6, labelFlush=False)),
         y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(
             ticks=False, domain=False, gridDash=[2, 3], grid=True, minExtent=_room(order))),
     ).properties(width=100, height=20 * len(order)).facet(

@@ -110,8 +110,15 @@ class Decision:
         if not self.recommended:
             return "It costs nothing more."
         extra = "keeps nothing beside the rows" if self.cost.memory == 0 else \
-            f"keeps {self.cost.memory / 1e6:,.1f} MB of mapped rows beside them"
+            (f"keeps {self.cost.memory / 1e6:,.1f} MB of mapped rows beside them. Mapping a query takes as long for "
+             "few rows as for many")
         return f"A search here takes {self.cost.times:.2g} times as long as cosine's, and {extra}."
+
+    def task(self) -> str:
+        """What the queries had to find, in words; empty where judgements say it."""
+        known = self.facts.get("known_items")
+        return "" if known is None else (f"Each question looks for its own answer among the {known:,} answers alone, "
+                                         "which is easier than among all texts.")
 
     def table(self) -> Table:
         """Every candidate: its mean on the queries that chose, and in how many outer folds it was taken."""

@@ -40,8 +40,8 @@ PURPOSES: dict[str, Advice] = {
         "It ranks as cosine does; where equal vectors only may reach 1, take euclidean or dice.",
         "Label a few dozen pairs as same or different and run kiyas evaluate --pairs."),
     "learned-relevance": Advice(
-        "linear_map", "Fitted to pairs that belong together, with cosine behind it: the one clear gain measured, at "
-        "the speed of cosine.",
+        "linear_map", "Fitted to pairs that belong together, with cosine behind it: the one clear gain measured; "
+        "a query is mapped once, then searched as under cosine.",
         "It needs pairs or texts to make them of, and it is one encoder's own. A network has to beat it first.",
         "kiyas fit DIR makes it and says what it gained on pairs held out; kiyas choose tests it on judged queries."),
     "speed": Advice(
