@@ -74,6 +74,19 @@ def test_info_says_what_needs_all_steps(run, tmp_path):
 # -- convert -----------------------------------------------------------------------------------------------
 
 
+def test_the_same_tokenizer_beside_a_new_form_is_kept(run, tmp_path):
+    model, beside = tmp_path / "w.safetensors", tmp_path / "w.tokenizer.json"
+    run("convert", WORDS, "-o", model)
+    before = beside.read_bytes()
+    model.unlink()
+    assert "22 words" not in run("convert", WORDS, "-o", model)
+    assert model.exists() and beside.read_bytes() == before
+    beside.write_text("another's")
+    model.unlink()
+    assert "w.tokenizer.json: is there already" in run("convert", WORDS, "-o", model, code=1)
+    assert not model.exists()
+
+
 def test_convert_takes_the_tokenizer_along(run, tmp_path):
     out = run("convert", WORDS, "-o", tmp_path / "w.safetensors")
     assert "3,475 weights" in out

@@ -181,6 +181,9 @@ def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, js
     # In another form beside the model itself, the tokenizer is where it should be.
     there = source is not None and beside_output.exists() and beside_output.samefile(source)
     tokenizer = spelled.load(chosen.file) if source is not None and not there else None
+    if tokenizer is not None and beside_output.is_file() and \
+            beside_output.read_bytes() == tokenizer.to_json().encode():  # from another form of the same model
+        tokenizer = None
     for path in [output, *([beside_output] if tokenizer is not None else [])]:
         if path.exists() and not written.overwrite:
             raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
