@@ -10,8 +10,10 @@ void upper_products(const Level& level, const InnerCodes& codes, const InnerQuer
                     int rows, double* out) {
   for (int block = 0; block < rows; block += kBlock) {
     const int n = std::min(kBlock, rows - block);
+    int32_t dots[kBlock];
     Interval p[kBlock];
-    head_products(level, codes, queries, query, start + block, n, p);
+    level.dots(codes.group(start + block), codes.steps(), n, queries.codes(query), queries.stride(), 1, dots);
+    head_products(codes, queries, query, start + block, n, dots, p);
     for (int i = 0; i < n; ++i) out[block + i] = p[i].high;
   }
 }
@@ -24,10 +26,14 @@ FunctionFamily::FunctionFamily(const Level& level, UserFunction function, const 
       queries_(level, codes, queries, norm2, count) {}
 
 void FunctionFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                            uint64_t* masks, Looks&) const {
+                            uint64_t* masks, Looks& looks) const {
   double p[kBlock], a2[kBlock], value[kBlock];
+  Interval bounds[kBlock];
+  level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
+              looks.products);
   for (int j = 0; j < count; ++j) {
-    upper_products(level_, codes_, queries_, first + j, start, rows, p);
+    head_products(codes_, queries_, first + j, start, rows, looks.products + j * kBlock, bounds);
+    for (int i = 0; i < rows; ++i) p[i] = bounds[i].high;
     std::fill(a2, a2 + rows, queries_.norm2(first + j));
     function_(p, a2, codes_.norm2 + start, value, rows);
     uint64_t mask = 0;

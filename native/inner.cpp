@@ -211,10 +211,8 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
   return {std::max(p - error, -a * b * (1 + slack)), std::min(p + error, most)};
 }
 
-void head_products(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start,
-                   int rows, Interval* out) {
-  int32_t dots[kBlock];
-  level.dots(codes.group(start), codes.steps(), rows, queries.codes(query), queries.stride(), 1, dots);
+void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
+                   const int32_t* dots, Interval* out) {
   const InnerQuery& q = queries.query(query);
   const double a = std::sqrt(queries.norm2(query)), head = queries.head(query), rest = queries.rest(query);
   for (int i = 0; i < rows; ++i) {
@@ -304,7 +302,9 @@ uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, 
 }
 
 void InnerFamily::cosines(int query, int64_t start, int rows, Interval* out) const {
-  head_products(level_, codes_, queries_, query, start, rows, out);
+  int32_t dots[kBlock];
+  level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(query), queries_.stride(), 1, dots);
+  head_products(codes_, queries_, query, start, rows, dots, out);
   const double a = std::sqrt(queries_.norm2(query));
   for (int i = 0; i < rows; ++i) {
     const double size = a * std::sqrt(codes_.norm2[start + i]);

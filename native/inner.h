@@ -77,8 +77,9 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
                        int64_t row, bool distance);
 
 // Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start begins a group.
-void head_products(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start,
-                   int rows, Interval* out);
+// `dots`: the products of their codes with the query's.
+void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
+                   const int32_t* dots, Interval* out);
 
 class InnerFamily final : public Family {
  public:
