@@ -1,0 +1,101 @@
+// Weights as the kernels take them, aligned memory, and the state of the processor while they run.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "recurrent.h"
+
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
+namespace kiyas {
+namespace {
+
+constexpr int64_t kLine = 64;
+
+uint16_t to_bfloat16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (x != x) return static_cast<uint16_t>((bits >> 16) | 64);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+}  // namespace
+
+// ---- the state of the processor, memory --------------------------------------------------------------------------------
+
+#if defined(__SSE__)
+Flush::Flush() : before_(_mm_getcsr()) { _mm_setcsr(static_cast<uint32_t>(before_) | 0x8040); }  // FTZ and DAZ
+Flush::~Flush() { _mm_setcsr(static_cast<uint32_t>(before_)); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+Flush::Flush() {
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before_));
+  __asm__ volatile("msr fpcr, %0" ::"r"(before_ | (uint64_t{1} << 24)));
+}
+Flush::~Flush() { __asm__ volatile("msr fpcr, %0" ::"r"(before_)); }
+#else
+Flush::Flush() : before_(0) {}
+Flush::~Flush() {}
+#endif
+
+Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
+  data_ = ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), std::align_val_t(kLine));
+  std::memset(data_, 0, static_cast<size_t>(bytes));
+}
+Aligned::~Aligned() {
+  if (data_) ::operator delete(data_, std::align_val_t(kLine));
+}
+
+// ---- packing ----------------------------------------------------------------------------------------------------------
+
+Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
+            int vectors, Precision precision) {
+  const int lanes = level.lanes;
+  const int64_t width = static_cast<int64_t>(vectors) * lanes, outputs = static_cast<int64_t>(rows.size());
+  const int together = precision == Precision::float32 ? 1 : precision == Precision::bfloat16 ? 2 : 4;
+  const int64_t groups = (inputs + together - 1) / together;
+  Packed out;
+  Product& p = out.product;
+  p.precision = precision, p.vectors = vectors, p.panels = outputs / width, p.inputs = inputs;
+  p.panel_bytes = groups * width * 4;  // a group of inputs is four bytes a lane in every precision
+  out.weights = Aligned(p.panels * p.panel_bytes);
+  if (precision == Precision::int8) {
+    out.scale = Aligned(outputs * static_cast<int64_t>(sizeof(float)));
+    out.shift = Aligned(outputs * static_cast<int64_t>(sizeof(int32_t)));
+  }
+  for (int64_t o = 0; o < outputs; ++o) {
+    if (rows[static_cast<size_t>(o)] < 0) continue;
+    const float* row = weights + rows[static_cast<size_t>(o)] * inputs;
+    char* base = out.weights.as<char>() + o / width * p.panel_bytes + o % width * 4;
+    double step = 0;
+    if (precision == Precision::int8) {
+      for (int64_t k = 0; k < inputs; ++k) step = std::max(step, std::fabs(static_cast<double>(row[k])));
+      step /= 127;
+      out.scale.as<float>()[o] = static_cast<float>(step);
+    }
+    int32_t sum = 0;
+    for (int64_t k = 0; k < inputs; ++k) {
+      char* at = base + k / together * width * 4;
+      if (precision == Precision::float32) {
+        std::memcpy(at, row + k, 4);
+      } else if (precision == Precision::bfloat16) {
+        const uint16_t code = to_bfloat16(row[k]);
+        std::memcpy(at + k % 2 * 2, &code, 2);
+      } else {
+        const auto code = static_cast<int8_t>(step > 0 ? std::lrint(row[k] / step) : 0);
+        std::memcpy(at + k % 4, &code, 1);
+        sum += code;
+      }
+    }
+    if (precision == Precision::int8)
+      out.shift.as<int32_t>()[o] = -128 * sum;
+  }
+  p.weights = out.weights.as<void>();
+  p.scale = out.scale.as<float>();
+  p.shift = out.shift.as<int32_t>();
+  return out;
+}
+
+}  // namespace kiyas
