@@ -27,6 +27,18 @@ def example():
     return make()
 
 
+def test_a_precision_is_chosen_at_load(tmp_path, example):
+    example.save(tmp_path / "m.safetensors")
+    model = recurrent.load(tmp_path / "m.safetensors", precision="int8")
+    again = recurrent.load(tmp_path / "m.safetensors").with_precision("int8")
+    assert model.precision_error == again.precision_error and model.precision_error.largest > 0
+    x = again._synthetic()
+    for one, other in zip(model.predict(x), again.predict(x), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match=r"load: 'precision' must be float32, bfloat16, int8, got 'int4'"):
+        recurrent.load(tmp_path / "m.safetensors", precision="int4")
+
+
 @pytest.mark.parametrize("name", VERSIONS)
 def test_files_of_every_version_are_read(name):
     io = np.load(GOLDEN / "own" / f"{name}.npz")

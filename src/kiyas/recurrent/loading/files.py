@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kiyas.errors import FileError, InputError, message
+from kiyas.kernels.recurrent import PRECISIONS
 from kiyas.recurrent.loading import tensors
 from kiyas.recurrent.loading.archives import Archive
 from kiyas.recurrent.model import Model
@@ -16,7 +17,7 @@ Config = Mapping[str, Any] | Sequence[Any] | str | Path | None
 
 
 def load(path: str | Path, config: Config = None, prefix: str | None = None, *, partial: bool = False,
-         **options: Any) -> Model:
+         precision: str | None = None, **options: Any) -> Model:
     """A trained model from a file, with no training framework installed.
 
     What the file is, is told by its contents: Keras 1, 2, 3 ``.h5``, ``.keras``, ``.weights.h5``;
@@ -25,7 +26,9 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary,
     its JSON, or the path of that), or the list of a PyTorch model's modules; ``prefix``: the part of a larger file that
     is loaded: the name of a Keras layer or model (``outer/inner``), the module's name in a state_dict; ``partial``:
-    weights that the configuration does not have are left out instead of refused; ``options``: further ones of a format:
+    weights that the configuration does not have are left out instead of refused; ``precision``: "float32", "bfloat16"
+    or "int8", as `Model.with_precision` does, the measured error in ``model.precision_error`` (None: as the file has
+    them); ``options``: further ones of a format:
     ``passes_mask`` of Keras, ``activation`` of an RNN of PyTorch, ``inputs`` and ``shapes`` of ONNX.
 
     Raises `FileError` for a file that is altered, or holds what is not supported, naming it; `InputError` for an
@@ -33,7 +36,13 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     """
     if not isinstance(path, (str, Path)):
         raise InputError(message("load", "path", "the path of a file", type(path).__name__))
-    path = Path(path)
+    if precision not in (None, *PRECISIONS):
+        raise InputError(message("load", "precision", ", ".join(PRECISIONS), repr(precision)))
+    model = _read(Path(path), config, prefix, partial, options)
+    return model if precision is None else model.with_precision(precision)
+
+
+def _read(path: Path, config: Config, prefix: str | None, partial: bool, options: dict[str, Any]) -> Model:
     if path.is_dir():
         raise FileError(f"{path}: is a directory; a SavedModel of TensorFlow has no architecture to read: save the "
                         "model as .keras or .h5")
