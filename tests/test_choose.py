@@ -16,7 +16,7 @@ from kiyas import Index
 from kiyas.cli import main
 from kiyas.errors import InputError
 from kiyas.evaluate import PURPOSES, advise, choose, choose_known, choosing, group_queries
-from kiyas.fit import Pairs, load_measure, maps
+from kiyas.fit import Pairs, fit_judged, load_measure, maps
 from kiyas.fit.selection import folds_of
 from kiyas.measures import Cosine, LinearMap, measure_class
 from kiyas.measures import measure as make_measure
@@ -263,6 +263,21 @@ def test_fit_writes_a_measure_that_search_takes(space, capsys):
     assert answer["measure"] == said["written"]
     index = Index.load(space / "index").using(load_measure(said["written"]))
     assert [hit["id"] for hit in found] == index.search(np.eye(12)[3]).ids[0].tolist()
+
+
+def test_fit_holds_out_queries_that_nearly_repeat_each_other_together(space, capsys, monkeypatch):
+    q = np.load(space / "q.npy")
+    q[7] = q[3] * (1 + 1e-6)
+    np.save(space / "q.npy", q)
+    taken = {}
+
+    def spy(*arguments, **named):
+        taken.update(named)
+        return fit_judged(*arguments, **named)
+
+    monkeypatch.setattr("kiyas.cli.fitting.fit_judged", spy)
+    assert main(["fit", str(space / "index"), *options(space), "--json"]) == 0
+    assert taken["groups"][7] == taken["groups"][3] and len(set(taken["groups"])) > 5
 
 
 def test_fit_says_what_was_gained_and_can_change_the_index(space, capsys):

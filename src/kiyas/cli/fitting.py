@@ -13,7 +13,7 @@ from kiyas.cli import given, show
 from kiyas.directory import refuse_others
 from kiyas.encode.collection import Collection
 from kiyas.errors import InputError
-from kiyas.evaluate import match, read_judgements, read_queries
+from kiyas.evaluate import group_queries, match, read_judgements, read_queries
 from kiyas.fit import Fitted, Pairs, files, fit_judged, fit_own, save_measure, text_pairs
 from kiyas.fit.pairs import as_rows
 from kiyas.measures import Measure
@@ -93,9 +93,11 @@ def run(asked: Asked, output: Path | None, apply: bool, json: bool) -> None:
     with show.progress("fitting") as report:
         if held.queries is not None and held.gains is not None:
             parts = held.collection.passages.documents if isinstance(held.collection, Collection) else None
+            # Near-duplicate queries, and queries that share documents, are held out together.
+            groups = group_queries(held.queries, held.gains, asked.folds).labels
             fitted = fit_judged(held.queries, held.index.vectors,
                                 as_rows(held.gains, given.ids_of(held.collection)), held.own, parts=parts,
-                                folds=asked.folds, seed=asked.seed, progress=report)
+                                groups=groups, folds=asked.folds, seed=asked.seed, progress=report)
         else:
             assert held.own is not None
             fitted = fit_own(held.own, held.index.vectors, folds=asked.folds, seed=asked.seed, progress=report)
