@@ -105,7 +105,9 @@ def test_vectors_from_file_to_answer(run, vectors, tmp_path):
             assert [(h["id"], h["score"]) for h in answer["hits"]] == wanted
             assert answer["explanation"]["score"] == wanted[0][1]
     assert json.loads(run("info", tmp_path / "ix", "--json"))["rows"] == 60
-    assert "memory mapped" in run("info", tmp_path / "ix")
+    shown = run("info", tmp_path / "ix")
+    assert "memory mapped" in shown and "none yet: codes are made at the first search" in shown
+    assert "rows since the measure was fitted" in shown
 
 
 def test_several_measures_show_rank_changes(run, vectors, tmp_path):

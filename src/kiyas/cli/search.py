@@ -21,6 +21,8 @@ from kiyas.fit.files import is_measure
 from kiyas.search import Explanation, Index
 
 _DEFAULT_K = 10
+# Facts of an index whose names say too little to a reader.
+_FACTS = {"later": "rows since the measure was fitted", "code_bytes": "bytes of codes"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def info(directory: Path, json: bool) -> None:
     for name, value in facts.items():
         text = ("yes" if value else "no") if isinstance(value, bool) else f"{value:,}" if isinstance(value, int) \
             else str(value)
-        shown.add_row(Text(name.replace("_", " "), style="dim"), Text(text))
+        if name == "code_bytes" and value == 0:
+            text = "none yet: codes are made at the first search"
+        shown.add_row(Text(_FACTS.get(name, name.replace("_", " ")), style="dim"), Text(text))
     show.console().print(shown)
 
 
