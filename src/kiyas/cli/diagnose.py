@@ -37,11 +37,7 @@ class Asked:
 
 def run(asked: Asked, html: Path | None, json: bool) -> None:
     """Diagnose, print, and write the report."""
-    if html is not None:
-        from kiyas.evaluate.report import require_charts
-
-        show.require_file(html, "--html")
-        require_charts()
+    given.can_report(html)
     what, done = diagnosed(asked)
     if html is not None:
         from kiyas.evaluate.report import diagnosis_page

@@ -68,11 +68,7 @@ def run(asked: Asked, html: Path | None, form: str, json: bool) -> None:
     """Evaluate, print, and write the report."""
     if form not in FORMATS:
         raise InputError(f"--format: must be one of {', '.join(FORMATS)}, got {form!r}")
-    if html is not None:
-        from kiyas.evaluate.report import require_charts
-
-        show.require_file(html, "--html")
-        require_charts()
+    given.can_report(html)
     what, done = evaluated(asked)
     if html is not None:
         from kiyas.evaluate.report import evaluation_page, pairs_page

@@ -55,3 +55,12 @@ def query_vectors(queries: Queries, given: Index | Collection, path: Path) -> np
     assert isinstance(given, Collection) and queries.texts is not None
     with show.progress("encoding queries") as report:
         return given.encoder.encode(queries.texts, progress=report)
+
+
+def can_report(html: Path | None) -> None:
+    """Before minutes of work: raise unless a report can be drawn and written there (None: none is asked for)."""
+    if html is not None:
+        from kiyas.evaluate.report import require_charts
+
+        show.require_file(html, "--html")
+        require_charts()
