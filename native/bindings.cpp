@@ -1,7 +1,5 @@
 // Python's view of the kernels: pointers and sizes out of arrays, results into arrays, the GIL released.
 // All checking is done in Python (src/kiyas/kernels); nothing here has an opinion.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -11,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "arrays.h"
 #include "function.h"
 #include "hierarchy.h"
 #include "inner.h"
@@ -19,15 +18,10 @@
 #include "rescore.h"
 #include "scan.h"
 
-namespace nb = nanobind;
 using namespace kiyas;
 
 namespace {
 
-template <class T, size_t N>
-using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T, size_t N>
-using Out = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Maybe = std::optional<In<T, 1>>;
 using AnyRows = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;

@@ -293,12 +293,10 @@ uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, 
   }
   const uint64_t reach =
       level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold);
-  if (count == kBlock || reach != (uint64_t{1} << count) - 1) {
-    int place = 0;
-    for (uint64_t left = mask; left; left &= left - 1, ++place)
-      if (!(reach >> place & 1)) mask &= ~(left & -left);
-  }
-  return mask;
+  uint64_t kept = 0;
+  for (int place = 0; mask; mask &= mask - 1, ++place)
+    if (reach >> place & 1) kept |= mask & -mask;
+  return kept;
 }
 
 void InnerFamily::cosines(int query, int64_t start, int rows, Interval* out) const {

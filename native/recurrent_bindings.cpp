@@ -1,24 +1,17 @@
 // Python's view of the recurrent kernels. Sequences come checked (src/kiyas/kernels/recurrent.py). Steps are so short
 // that they look at their arguments here: what is not plainly right is answered with None, and Python looks closer.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstring>
 #include <optional>
 
+#include "arrays.h"
 #include "recurrent.h"
 
-namespace nb = nanobind;
 using namespace kiyas;
 
 namespace {
-
-template <class T, size_t N>
-using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T, size_t N>
-using Out = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 
 template <class A>
 auto data(const std::optional<A>& x) -> decltype(x->data()) {
