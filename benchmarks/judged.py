@@ -2,7 +2,7 @@
 
     python benchmarks/judged.py --data DIR             prints both tables
     python benchmarks/judged.py --data DIR --save      writes them into docs/evaluating.md and docs/diagnosing.md,
-                                                       between their markers, and every metric to docs/evaluating.csv
+                                                       between their markers, and every metric to docs/measured/
 
 DIR as for quality.py. The table is what `kiyas evaluate` prints for each, with its intervals and Holm's correction.
 """
@@ -156,7 +156,7 @@ def main() -> None:
     if options.save:
         write(options.docs / "evaluating.md", evaluated)
         write(options.docs / "diagnosing.md", diagnoses)
-        (options.docs / "evaluating.csv").write_text(everything(done).csv(), encoding="utf-8")
+        (options.docs / "measured" / "evaluating.csv").write_text(everything(done).csv(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -332,6 +332,11 @@ def test_the_check_of_docstrings_can_fail():
     assert sum(bool(named_parameters(inspect.getdoc(t))) for t in THINGS.values()) >= 5
 
 
+def test_data_and_scripts_are_not_among_the_pages():
+    folders = [DOCS, *(f for f in DOCS.iterdir() if f.is_dir() and f.name != "measured")]
+    assert [f.name for folder in folders for f in folder.iterdir() if f.is_file() and f.suffix != ".md"] == []
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 

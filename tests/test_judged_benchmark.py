@@ -29,7 +29,7 @@ def test_tables_are_written_between_the_markers(tmp_path):
     for place, name in enumerate(("one", "two")):
         collection(tmp_path / "data" / name, place)
     docs = tmp_path / "docs"
-    docs.mkdir()
+    (docs / "measured").mkdir(parents=True)
     for name in ("evaluating.md", "diagnosing.md"):
         (docs / name).write_text(PAGE)
     done = subprocess.run([sys.executable, SCRIPT, "--data", tmp_path / "data", "--docs", docs, "--save"],
@@ -42,6 +42,6 @@ def test_tables_are_written_between_the_markers(tmp_path):
     assert "| `dice` | = tanimoto | = tanimoto |" in evaluated
     assert "Judged queries: one, toy: 12, two, toy: 12" in evaluated
     assert "| IsoScore |" in diagnosed
-    lines = (docs / "evaluating.csv").read_text().splitlines()
+    lines = (docs / "measured" / "evaluating.csv").read_text().splitlines()
     assert lines[0].startswith("collection,measure,ndcg@10,map@1000")
     assert len(lines) == 1 + 2 * sum(line.startswith("| `") for line in evaluated.splitlines())

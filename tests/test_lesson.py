@@ -55,7 +55,7 @@ def test_rounding_by_hand_gives_what_the_page_says(language):
 
 
 def load_script():
-    spec = importlib.util.spec_from_file_location("make_gradient", DOCS / "make_gradient.py")
+    spec = importlib.util.spec_from_file_location("make_gradient", DOCS / "measured" / "make_gradient.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -63,7 +63,7 @@ def load_script():
 
 @pytest.fixture(scope="module")
 def table():
-    with (DOCS / "gradient.csv").open(encoding="utf-8", newline="") as file:
+    with (DOCS / "measured" / "gradient.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -135,7 +135,7 @@ def written(number):
 
 @pytest.mark.parametrize("language", PAGES)
 def test_the_pages_quote_what_was_measured_of_overfitting(language):
-    with (DOCS / "overfitting.csv").open(encoding="utf-8", newline="") as file:
+    with (DOCS / "measured" / "overfitting.csv").open(encoding="utf-8", newline="") as file:
         measured = [[r["hidden"], f"{float(r['dropout']):g}", written(r["parameters"]),
                      f"{r['best validation']} ({r['best epoch']})", r["last training"], r["last validation"]]
                     for r in csv.DictReader(file)]
@@ -143,7 +143,7 @@ def test_the_pages_quote_what_was_measured_of_overfitting(language):
 
 
 def test_the_page_on_training_quotes_what_was_measured_of_engines():
-    with (DOCS / "engines.csv").open(encoding="utf-8", newline="") as file:
+    with (DOCS / "measured" / "engines.csv").open(encoding="utf-8", newline="") as file:
         measured = [[f"{r['steps']}, {r['batch']}", r["n = m"], *(f"{float(r[k]):.0f}" if float(r[k]) >= 100 else
                                                                 f"{float(r[k]):.3g}" for k in list(r)[3:])]
                     for r in csv.DictReader(file)]
@@ -151,7 +151,7 @@ def test_the_page_on_training_quotes_what_was_measured_of_engines():
 
 
 def test_the_page_on_training_quotes_what_was_measured_of_encoders():
-    with (DOCS / "encoders.csv").open(encoding="utf-8", newline="") as file:
+    with (DOCS / "measured" / "encoders.csv").open(encoding="utf-8", newline="") as file:
         measured = [[f"{r['encoder']}, {r['measure']}", r["MRR"], f"{r['low']} to {r['high']}"]
                     for r in csv.DictReader(file)]
         file.seek(0)

@@ -6,7 +6,7 @@ the same: shape, seed, batches. The test is known-item search: the mean reciproc
 all test texts, under the measure that was trained under, with a bootstrap interval; wordllama under cosine is beside
 it. Needs the extras torch and text, and some minutes:
 
-    python docs/make_encoders.py
+    python docs/measured/make_encoders.py
 """
 
 from __future__ import annotations

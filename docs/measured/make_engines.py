@@ -3,7 +3,7 @@
 One thread each, the least of many runs in turn; in microseconds a time step of the whole batch. PyTorch runs what
 `to_torch` makes, in inference mode. Only the ratios within a line mean much. Needs the groups test and torch:
 
-    python docs/make_engines.py
+    python docs/measured/make_engines.py
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ is followed back through kiyas' own cells: its gradient with respect to the inpu
 output still feels of that step. Norms are divided by that of the last step; curves are geometric means over 20
 networks. Seeded; needs the extra "report" for the picture:
 
-    python docs/make_gradient.py
+    python docs/measured/make_gradient.py
 """
 
 from __future__ import annotations

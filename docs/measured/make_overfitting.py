@@ -3,7 +3,7 @@
 Text: docstrings of this Python's standard library, 100 000 characters, the last tenth for validation. Two LSTM layers
 of the given size, 12 epochs, every epoch scored; nothing is stopped early. Seeded; needs PyTorch and some minutes:
 
-    python docs/make_overfitting.py
+    python docs/measured/make_overfitting.py
 """
 
 from __future__ import annotations
