@@ -1,10 +1,13 @@
 """The command in process: fixtures of conftest.py."""
 
+import re
+
 import numpy as np
 import pytest
 
 from kiyas.cli import main
 from kiyas.encode.base import CallableEncoder
+from kiyas.measures import list_measures
 
 LETTERS = "abcdefghijklmnop"
 
@@ -18,6 +21,15 @@ class Letters(CallableEncoder):
 
     def count_tokens(self, texts):
         return np.array([len(t.split()) for t in texts], np.int64)
+
+
+def assert_one_prefix(err, argv):
+    """The command once, a colon, the message; the names of classes and functions are not a person's."""
+    where, _, text = err.partition(": ")
+    assert where == "kiyas" or where.split()[1:] == [str(a) for a in argv[:len(where.split()) - 1]]
+    assert not text.startswith("kiyas")
+    owner = text.partition(": ")[0]
+    assert owner in list_measures() or not re.fullmatch(r"[A-Z]\w+(\.\w+)*|[a-z]+(_[a-z]+)+", owner), text
 
 
 @pytest.fixture
@@ -36,7 +48,7 @@ def run(capsys):
         assert "Traceback" not in err
         if code:
             assert err.count("\n") == 1
-            assert err.startswith("kiyas: ")
+            assert_one_prefix(err, argv)
         else:
             assert err == ""
         return out if code == 0 else err

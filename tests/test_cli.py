@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kiyas import Index
+from kiyas.errors import FileError, InputError
 
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
@@ -194,8 +195,8 @@ def test_search_errors(run, vectors, texts, tmp_path):
     assert "there is no such directory" in run("search", tmp_path / "no", "a", code=1)
     assert "has 2 dimensions, the index 8" in run("search", tmp_path / "iv", "1,2", code=1)
     assert "must be a file of vectors or 8 numbers" in run("search", tmp_path / "iv", "a text", code=1)
-    assert "'-k' must be an integer from 1 to 59" in run("search", tmp_path / "iv", "--like", 1, "-k", 0, code=1)
-    assert "'-k' must be an integer from 1 to 3" in run("search", tmp_path / "it", "a", "-k", 4, code=1)
+    assert "-k must be an integer from 1 to 59" in run("search", tmp_path / "iv", "--like", 1, "-k", 0, code=1)
+    assert "-k must be an integer from 1 to 3" in run("search", tmp_path / "it", "a", "-k", 4, code=1)
     assert "the query is blank" in run("search", tmp_path / "it", " ", code=1)
     assert "no id 'q'" in run("search", tmp_path / "it", "--like", "q", code=1)
     assert "give a query, or --like" in run("search", tmp_path / "it", code=1)
@@ -296,7 +297,10 @@ def test_mixed_kinds_are_refused(run, vectors, texts, tmp_path):
 
 @pytest.mark.parametrize(("argv", "words"), [
     (["nonsense"], "nonsense"), (["search"], "(see kiyas search --help)"), (["search", "d", "q", "--kk"], "--kk"),
-    (["search", "d", "q", "-k", "ten"], "ten"), (["index", "a.npy"], "--output"),
+    (["search", "d", "q", "-k", "ten"], "kiyas search: -k must be an integer, got 'ten' (see"),
+    (["index", "a.npy"], "kiyas index: --output is missing (see kiyas index --help)"),
+    (["index", "a.npy", "-o"], "kiyas index: -o needs a value"), (["compare", "1,2"], "kiyas compare: B is missing"),
+    (["recurrent", "train", "language", "a"], "kiyas recurrent train language: --output is missing"),
 ])
 def test_wrong_usage_is_two(run, argv, words):
     assert words in run(*argv, code=2)
@@ -304,19 +308,44 @@ def test_wrong_usage_is_two(run, argv, words):
 
 def test_words_without_quotes_are_told_so(run):
     assert run("search", "d", "interest", "rates", code=2) == \
-        "kiyas: one too many: rates; a text of several words goes in quotes (see kiyas search --help)\n"
+        "kiyas search: one too many: rates; a text of several words goes in quotes (see kiyas search --help)\n"
 
 
 def test_errors_name_options_rather_than_parameters(run, texts, tmp_path):
     run("index", texts, "-o", tmp_path / "ix")
-    assert "'--by' must be" in run("search", tmp_path / "ix", "q", "--by", "worst", code=1)
-    from kiyas.cli import _as_options
+    assert run("search", tmp_path / "ix", "q", "--by", "worst", code=1) == \
+        "kiyas search: --by must be 'best' or 'mean3', got 'worst'\n"
+    assert run("search", tmp_path / "ix", "q", "-k", 0, code=1).startswith("kiyas search: -k must be an integer from 1")
+    assert run("search", tmp_path / "ix", "q", "-m", "csls(k=0)", code=1).startswith("kiyas search: csls: 'k' must be")
 
-    def command(file, /, *, window=None, seed_text="", start=None):
+
+def test_wording():
+    from typing import Annotated
+
+    from cyclopts import Parameter
+
+    from kiyas.cli.wording import in_words, option_names
+
+    def command(file, /, *, window=None, seed_text="", start=None, tied=False, prefix="",
+                words: Annotated[int, Parameter(name=["--words", "--steps"])] = 1,
+                k: Annotated[int, Parameter(name="-k")] = 1):
         raise NotImplementedError
-    assert _as_options("'seed_text' must be so; give window=, or (start=); not window=3, 'file' must or a.start=",
-                       command) == \
-        "'--seed-text' must be so; give --window, or (--start); not window=3, 'file' must or a.start="
+
+    assert option_names(command)["k"] == "-k" and option_names(command)["seed_text"] == "--seed-text"
+    for library, here in [
+        ("generate: 'seed_text' must be so; give window=, or (start=); not window=3 or a.start=",
+         "--seed-text must be so; give --window, or (--start); not window=3 or a.start="),
+        ("generate: 'steps' must be 1", "--words must be 1"),
+        ("train: 'schedule.window' must be 2", "--window must be 2"),
+        ("Index: 'vectors' must be finite", "the vectors must be finite"),
+        ("csls.fit: 'X' must be more", "csls: the vectors must be more"),
+        ("csls: 'k' must be 1", "csls: 'k' must be 1"),
+        ("encoder: 'spec' must be known", "encoder: 'spec' must be known"),  # this command has no such option
+        ("LSTM 'a': 'input' must be of 3", "LSTM 'a': 'input' must be of 3"),
+        ("give prefix='a.b', or give tied=False", "give --prefix a.b, or leave --tied out"),
+    ]:
+        assert in_words(InputError(library), command) == here
+    assert in_words(FileError("a.txt: 'k' must be"), command) == "a.txt: 'k' must be"
 
 
 def _commands(app):
@@ -341,7 +370,7 @@ def test_stopping_is_130(run, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
     monkeypatch.setattr("kiyas.cli.measures.run", stop)
-    assert run("measures", code=130) == "kiyas: stopped\n"
+    assert run("measures", code=130) == "kiyas measures: stopped\n"
 
 
 def test_stopping_while_the_command_is_imported(run, monkeypatch):
@@ -356,7 +385,7 @@ def test_system_errors_are_one_line(run, monkeypatch):
     def fail(*_):
         raise PermissionError(13, "Permission denied", "/x/y")
     monkeypatch.setattr("kiyas.cli.measures.run", fail)
-    assert run("measures", code=1) == "kiyas: /x/y: Permission denied\n"
+    assert run("measures", code=1) == "kiyas measures: /x/y: Permission denied\n"
 
 
 def test_without_the_extra_the_install_line(run, monkeypatch):
@@ -378,7 +407,7 @@ def test_as_a_process():
     assert all(name in helped.stdout for name in ("measures", "compare", "index", "search", "info", "demo"))
     wrong = _process("measures", "nope")
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert wrong.stderr.startswith("kiyas: unknown measure 'nope'")
+    assert wrong.stderr.startswith("kiyas measures: unknown measure 'nope'")
 
 
 def test_a_reader_that_has_enough_is_no_error():

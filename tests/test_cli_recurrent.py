@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
 
+from command import assert_one_prefix
+
 from kiyas.cli import main
 from kiyas.recurrent import Model, State, Tokenizer, beam_search, generate, layers, load
 
@@ -28,7 +30,7 @@ def run(capsys):
         assert "Traceback" not in err
         if code:
             assert err.count("\n") == 1
-            assert err.startswith("kiyas: ")
+            assert_one_prefix(err, ("recurrent", *argv))
             return err
         assert (said in err) if said else not err
         return out
@@ -265,7 +267,7 @@ def test_bad_generations(run, tmp_path):
     shutil.copy(WORDS, tmp_path / "m.h5")
     for arguments, words in ((("generate", tmp_path / "m.h5"), "has no tokenizer beside it (m.tokenizer.json)"),
                              (("generate", WORDS, "--seed-text", ""), "got '', which has none; give other words"),
-                             (("generate", WORDS, "--seed-text", "the", "--words", "0"), "'steps' must be an integer"),
+                             (("generate", WORDS, "--seed-text", "the", "--words", "0"), "--words must be an integer"),
                              (("generate", "none.h5", "--tokenizer", GOLDEN / "loop_plain.tokenizer.json"),
                               "no such file"),
                              (("info", "none.h5"), "none.h5: there is no such file"),
@@ -299,7 +301,7 @@ def test_bad_encodings(run, tmp_path, series):
     target = ("-o", tmp_path / "v.npy")
     for arguments, words in (((*target,), "no file was given"), ((tmp_path / "t.txt", "-o", "v.txt"), "a .npy file"),
                              ((tmp_path / "t.txt", tmp_path / "flat.npy", *target), "not both"),
-                             ((tmp_path / "t.txt", "--layer", "two", *target), "'--layer' must be 'output' or one of"),
+                             ((tmp_path / "t.txt", "--layer", "two", *target), "--layer must be 'output' or one of"),
                              ((tmp_path / "flat.npy", *target), "must hold series of shape (series, time, features)")):
         assert words in run("encode", WORDS, *arguments, code=1)
 

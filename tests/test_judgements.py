@@ -87,7 +87,7 @@ def test_unknown_documents_are_named_by_line_with_the_cure(tmp_path):
     assert str(caught.value) == (
         f"{path}, line 2: document 'zz' is not in the collection of 2 (and 1 more unknown documents); queries here are "
         "like 'q1', documents like 'd1'; correct the ids, or leave such judgements out and count them with "
-        "--allow-unknown (unknown='count')")
+        "unknown='count'")
     counted = match(read, ["q1"], ["d1", "d2"], unknown="count")
     assert counted.gains == [{"d1": 1.0}] and counted.unknown_documents == 2
 

@@ -50,7 +50,7 @@ class Form:
 
 def run(asked: Asked, form: Form, plan: TrainingPlan, output: Path | None, apply: bool, json: bool) -> None:
     """Train, say what was gained, write the measure."""
-    require_torch("kiyas learn")
+    require_torch("training a measure")
     target = output or asked.directory.with_name(asked.directory.name + ".learned")
     refuse_others(target, files.FORMAT)
     held = material(asked)

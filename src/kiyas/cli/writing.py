@@ -124,7 +124,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
     encoder = RecurrentEncoder(file, pooled.tokenizer, layer=pooled.layer, pooling=pooled.pooling, window=pooled.window)
     series = [path.suffix == ".npy" for path in files]
     if any(series) and not all(series):
-        raise InputError("kiyas recurrent encode: give texts, or .npy files of series, not both")
+        raise InputError("give texts, or .npy files of series, not both")
     with show.progress("encoding") as report:
         if all(series):
             vectors = encoder.encode_series(_series(files), texts.batch_size, report)

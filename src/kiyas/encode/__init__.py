@@ -45,8 +45,8 @@ def encoder(spec: str | Encoder | Callable[[list[str]], Any]) -> Encoder:
     >>> encoder("wordlama")
     Traceback (most recent call last):
         ...
-    kiyas.errors.InputError: encoder: 'spec' must be wordllama, use, sentence-transformers:NAME_OR_FOLDER, \
-recurrent:FILE, an Encoder or a callable, got 'wordlama'; did you mean wordllama?
+    kiyas.errors.InputError: encoder: 'spec' must be one of wordllama, use, sentence-transformers:NAME_OR_FOLDER, \
+recurrent:FILE, got 'wordlama'; did you mean wordllama?
     """
     if isinstance(spec, Encoder):
         return spec
@@ -77,4 +77,6 @@ def _by_name(spec: str) -> Encoder:
 
 
 def _unknown(spec: object, cure: str = "") -> InputError:
-    return InputError(message("encoder", "spec", f"{', '.join(_NAMES)}, an Encoder or a callable", repr(spec), cure))
+    names = ", ".join(_NAMES)
+    allowed = f"one of {names}" if isinstance(spec, str) else f"{names}, an Encoder or a callable"
+    return InputError(message("encoder", "spec", allowed, repr(spec), cure))

@@ -134,7 +134,7 @@ def match(judgements: Judgements | Mapping[Any, Mapping[Any, float]], queries: S
 def _refuse(held: Judgements, queries: list[tuple[str, str]], documents: list[tuple[str, str]],
             known_queries: Sequence[Any], known_documents: Sequence[Any]) -> None:
     hint = _like(known_queries, known_documents)
-    cure = "correct the ids, or leave such judgements out and count them with --allow-unknown (unknown='count')"
+    cure = "correct the ids, or leave such judgements out and count them with unknown='count'"
     if queries:
         query, document = queries[0]
         more = f" (and {len(queries) - 1} more unknown queries)" if len(queries) > 1 else ""
