@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -90,6 +91,12 @@ def test_compare_errors(run, a, b, words):
     assert words in run("compare", a, b, code=1)
 
 
+def test_compare_says_that_a_measure_needs_rows(run):
+    for measure in ("csls", "mahalanobis", "gower"):
+        assert run("compare", "1,2", "3,4", "-m", measure, code=1) == \
+            f"kiyas compare: {measure} needs a collection to be fitted on; give it to kiyas index or kiyas search\n"
+
+
 # -- index, search, info ---------------------------------------------------------------------------
 
 
@@ -109,6 +116,27 @@ def test_vectors_from_file_to_answer(run, vectors, tmp_path):
     shown = run("info", tmp_path / "ix")
     assert "memory mapped" in shown and "none yet: codes are made at the first search" in shown
     assert "rows since the measure was fitted" in shown
+
+
+def test_fitting_that_takes_long_is_shown(run, vectors, texts, tmp_path, monkeypatch):
+    from kiyas.cli import show
+
+    told = []
+
+    @contextmanager
+    def seen(text):
+        yield lambda done, total: told.append((text, done, total))
+
+    monkeypatch.setattr(show, "progress", seen)
+    run("index", tmp_path / "v.npy", "-o", tmp_path / "plain")
+    assert told == []
+    run("index", tmp_path / "v.npy", "-o", tmp_path / "ix", "-m", "csls")
+    run("search", tmp_path / "ix", "--like", 3)  # fitted already
+    assert told == [("fitting csls", 60, 60)]
+    run("search", tmp_path / "plain", "--like", 3, "-m", "local_scaling(k=2)")
+    run("index", texts, "-o", tmp_path / "words", "-m", "csls(k=1)")
+    assert told[1:] == [("fitting local_scaling", 60, 60), ("encoding", 3, 3), ("fitting csls", 3, 3)]
+    assert json.loads(run("info", tmp_path / "words", "--json"))["measure"] == "csls(k=1)"
 
 
 def test_several_measures_show_rank_changes(run, vectors, tmp_path):

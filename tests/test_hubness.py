@@ -22,6 +22,14 @@ def cosines(A, B):
     return A @ B.T
 
 
+def test_fitting_tells_how_far_it_is(monkeypatch):
+    blocks, told, plain = hubness.row_blocks, [], CSLS(k=3).fit(rows(0))
+    monkeypatch.setattr(hubness, "row_blocks", lambda n, width, elements=0: blocks(n, 1, 32))
+    fitted = CSLS(k=3).fit(rows(0), progress=lambda *state: told.append(state))
+    assert told == [(32, 80), (64, 80), (80, 80)]
+    np.testing.assert_array_equal(fitted.density, plain.density)
+
+
 def wanted_density(X, k):
     S = cosines(X, X)
     np.fill_diagonal(S, -np.inf)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
-from kiyas.cli.named import measure_of
+from kiyas.cli.named import fitted, measure_of
 from kiyas.directory import replacing
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection, free_or_ours, is_collection
@@ -61,7 +61,7 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
 
 
 def _vectors(vectors: np.ndarray, records: Records, output: Path, measure: Measure) -> dict[str, Any]:
-    index = Index(vectors, measure=measure, ids=records.ids)
+    index = Index(vectors, measure=fitted(measure, vectors), ids=records.ids)
     if is_collection(output):
         # `Index.save` replaces nothing but an index.
         with replacing(output) as part:
@@ -77,7 +77,8 @@ def _texts(records: Records, output: Path, measure: Measure, encoder: str, optio
     if tokens is None:
         tokens = chosen.max_tokens or PASSAGE_TOKENS
     with show.progress("encoding") as report:
-        collection = Collection.build(records.texts or [], chosen, measure, records.ids,
-                                      passage_tokens=tokens or None, progress=report)
+        collection = Collection.build(records.texts or [], chosen, ids=records.ids, passage_tokens=tokens or None,
+                                      progress=report)
+    collection = collection.using(fitted(measure, collection.index.vectors))
     collection.save(output, options.overwrite)
     return collection.info

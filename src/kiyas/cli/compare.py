@@ -30,6 +30,8 @@ def run(a: str, b: str, measures: list[str], encoder: str, top: int, json: bool)
         raise InputError(f"the two have {x.size} and {y.size} dimensions; only vectors of one space can be compared")
     rows = [_row(m, x, y) for m in chosen] + [_by_name(name, x, y) for name in list_measures()]
     explained_by = chosen[0] if chosen else make_measure("cosine")
+    if not explained_by.fitted:
+        raise InputError(f"{explained_by} needs a collection to be fitted on; give it to kiyas index or kiyas search")
     explained = Index(y[None, :], measure=explained_by).explain(x, 0)
     if json:
         show.print_json({"a": names[0], "b": names[1], "dims": x.size, "norms": [np.linalg.norm(x), np.linalg.norm(y)],

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from kiyas.arrays import Array
+from kiyas.cli import show
 from kiyas.fit.files import is_measure, load_measure
 from kiyas.measures import Measure
 from kiyas.measures import measure as make_measure
+from kiyas.measures.hubness import HubnessCorrected
 
 
 def measure_of(text: str) -> Measure:
     """A measure by its text, or the one that ``kiyas fit`` or ``kiyas choose`` wrote into a directory of that name."""
     return load_measure(text) if is_measure(text) else make_measure(text)
+
+
+def fitted(measure: Measure, rows: Array) -> Measure:
+    """The measure fitted on the rows of an index, with a bar where that takes a product of all rows with all rows."""
+    if measure.fitted:
+        return measure
+    if not isinstance(measure, HubnessCorrected):
+        return measure.fit(rows)
+    with show.progress(f"fitting {measure.name}") as report:
+        return measure.fit(rows, progress=report)

@@ -13,7 +13,7 @@ from rich.text import Text
 from kiyas.arrays import count
 from kiyas.cli import show
 from kiyas.cli.compare import vector_of
-from kiyas.cli.named import measure_of
+from kiyas.cli.named import fitted, measure_of
 from kiyas.encode.collection import Collection, is_collection
 from kiyas.encode.files import is_vector_file, read_vectors
 from kiyas.errors import FileError, InputError
@@ -127,10 +127,11 @@ def _texts(collection: Collection, query: str | None, like: str | None, asked: A
         own, extra = None, 0
     k = _k(asked, len(collection) - extra)
     answers = []
-    for measure in measures or [collection.index.measure]:
+    for asked_for in measures or [collection.index.measure]:
+        measure = fitted(asked_for, collection.index.vectors)
         found = collection.search([query], k + extra, measure, asked.by, asked.min_score)[0]
         kept = [f for f in found if own is None or f.id != own][:k]
-        answer = Answer(str(measure), [(f.id, f.score, f.passage) for f in kept], [f.row for f in kept])
+        answer = Answer(str(asked_for), [(f.id, f.score, f.passage) for f in kept], [f.row for f in kept])
         if explain and kept:
             answer.explained = collection.index.using(measure).explain(collection.encode(query)[0], kept[0].row)
         answers.append(answer)
@@ -147,7 +148,7 @@ def _vectors(index: Index, query: str | None, like: str | None, asked: Asked, me
     k = _k(asked, len(index) - (rows is None))
     answers: list[list[Answer]] = [[] for _ in names]
     for measure in measures or [index.measure]:
-        view = index if measure is index.measure else index.using(measure)
+        view = index if measure is index.measure else index.using(fitted(measure, index.vectors))
         hits = view.search(rows, k, min_score=asked.min_score) if rows is not None else \
             view.neighbours([_known(like, ids)], k, min_score=asked.min_score)
         for q, mine in enumerate(answers):

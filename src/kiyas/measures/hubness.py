@@ -6,6 +6,7 @@ one more coordinate of the row, so that a search is that of an inner product, ex
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -65,10 +66,11 @@ class HubnessCorrected(MappedMeasure):
     def compared(self) -> Measure:
         return Dot()
 
-    def fit(self, X: Array) -> Self:
+    def fit(self, X: Array, progress: Callable[[int, int], None] | None = None) -> Self:
         """A copy fitted on the rows ``X`` (n, d), n > k: they are kept, and r of each is found.
 
-        One product of all rows with all rows. Raises `InputError` where there are not more than ``k`` rows.
+        One product of all rows with all rows; ``progress(done, total)`` counts rows. Raises `InputError` where there
+        are not more than ``k`` rows.
         """
         X = matrix(X, "X", f"{self.name}.fit")
         if X.shape[0] <= self.k:
@@ -76,7 +78,7 @@ class HubnessCorrected(MappedMeasure):
         base = self.base if self.base.fitted else self.base.fit(X)
         rows = _directions(base, X, self.name)
         bare = self.with_(base=base, reference=rows, density=np.zeros(rows.shape[0]))
-        return bare.with_(density=bare._found_density(rows))
+        return bare.with_(density=bare._found_density(rows, progress))
 
     def transform(self, X: Array) -> Array:
         X = matrix(X, "X", f"{self.name}.transform", dims=self._dims)
@@ -131,7 +133,7 @@ class HubnessCorrected(MappedMeasure):
             found[new] = self._found_density(rows[new])
         return found
 
-    def _found_density(self, rows: np.ndarray) -> np.ndarray:
+    def _found_density(self, rows: np.ndarray, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """Mean of the k largest products with the fitted rows, the row itself left out.
 
         A float32 product names those that may be among the k largest, by the bound of its rounding; they are summed
@@ -159,6 +161,8 @@ class HubnessCorrected(MappedMeasure):
             first = np.searchsorted(i, np.arange(stop - start))
             best = value[order][first[:, None] + np.arange(self.k)]
             out[start:stop] = np.sum(best, axis=1) / self.k
+            if progress is not None:
+                progress(stop, n)
         return out
 
     def _reach(self, S: np.ndarray, slack: float) -> np.ndarray:
