@@ -169,6 +169,8 @@ def test_external_data_beside_the_file_are_read_and_no_others(tmp_path):
      r"LSTM 'lstm': 'input' must be of shape \(any, any, 3\), got shape \(any, any, 4\)"),
     ([helper.make_node("LSTM", ["X", "W", "W"], ["Y"], hidden_size=3, name="n")],
      r"the R of LSTM 'n' must be floats of shape \(1, 12, 3\), it is float32 of shape \(1, 12, 4\)"),
+    ([helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=4, name="n")],
+     "LSTM 'n' has a hidden_size of 4, but its R is for 3"),
     ([helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3, name="n", activations=["Sin", "Tanh", "Tanh"])],
      "LSTM 'n' has the activation 'Sin', which is not known"),
     ([helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3, name="n", direction="up")], "the direction 'up'"),

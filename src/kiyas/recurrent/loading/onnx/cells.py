@@ -40,6 +40,8 @@ def layer_of(kind: str, name: str, attributes: Mapping[str, Any], weights: list[
         raise FileError(f"{where}: {kind} '{name}' has the direction {direction!r:.30}")
     assert w is not None and r is not None
     _check(kind, name, where, w, r, b, p, ways)
+    if (stated := attributes.get("hidden_size", r.shape[2])) != r.shape[2]:
+        raise FileError(f"{where}: {kind} '{name}' has a hidden_size of {stated!r:.30}, but its R is for {r.shape[2]}")
     acts = _activations(kind, name, attributes, ways, where)
     made_ = []
     for way in range(ways):
