@@ -31,6 +31,9 @@ ACTIVATIONS: dict[str, dict[str, float]] = {
 _NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)} | {"hard_sigmoid_fifth": 4}
 # A table of what every id adds to the gates may take this many bytes; beyond, ids are looked up in the embedding.
 TABLE_BYTES = 1 << 28
+# Floats of the longest vectors of any level. The compiled code pads the units of a gate to whole vectors (those of a
+# simple cell to four); what a table takes is counted for the longest, so that every level decides alike.
+_LONGEST = 16
 # A name, a name with its parameters, or any object with `name` and `parameters`.
 Named = Any
 State = tuple[np.ndarray, ...]
@@ -227,7 +230,9 @@ class _Cell:
         if embedding is not None:
             table = _weights(embedding, owner, "embedding", None, self.inputs)
             self.vocabulary = table.shape[0]
-            if self.vocabulary * rows * 4 <= TABLE_BYTES:
+            vectors = 4 * _LONGEST if self._GATES == 1 else _LONGEST
+            padded = self._GATES * -(-self.units // vectors) * vectors
+            if self.vocabulary * padded * 4 <= TABLE_BYTES:
                 self._native.embed(table)
             else:
                 self._embedding = table
