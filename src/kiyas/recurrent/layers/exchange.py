@@ -16,7 +16,34 @@ from kiyas.recurrent.layers.shape import Rearranged
 
 
 @dataclass(frozen=True, eq=False)
-class Backward(Layer):
+class _Around(Layer):
+    """A recurrent layer run in another way; all but that is as the layer says."""
+
+    layer: Recurrent | Bidirectional
+
+    @property
+    def widths(self) -> dict[str, tuple[int, ...]]:
+        return {self.name: tuple(w for widths in self.layer.widths.values() for w in widths)}
+
+    @property
+    def place(self) -> str:
+        return self.layer.place
+
+    def count_parameters(self) -> int:
+        return self.layer.count_parameters()
+
+    def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        return self.layer.shapes(inputs)
+
+    def with_precision(self, precision: str) -> Layer:
+        """The same layer with its weights stored otherwise."""
+        changed = self.layer.with_precision(precision)
+        assert isinstance(changed, (Recurrent, Bidirectional))
+        return replace(self, layer=changed)
+
+
+@dataclass(frozen=True, eq=False)
+class Backward(_Around):
     """A recurrent layer from the end to the beginning, its outputs in order of time (ONNX ``direction="reverse"``).
 
     Keras' ``go_backwards`` leaves them in order of processing instead. A row begins at its true end where lengths are
@@ -33,20 +60,6 @@ class Backward(Layer):
     def time(self) -> Time:
         return "whole"
 
-    @property
-    def widths(self) -> dict[str, tuple[int, ...]]:
-        return {self.name: self.layer.state_widths}
-
-    @property
-    def place(self) -> str:
-        return self.layer.place
-
-    def count_parameters(self) -> int:
-        return self.layer.count_parameters()
-
-    def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        return self.layer.shapes(inputs)
-
     def run(self, inputs: tuple[Signal, ...], state: Arrays | None = None,
             context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
         signal = inputs[0]
@@ -56,10 +69,6 @@ class Backward(Layer):
                      every=self.layer.return_sequences, zero_masked=self.layer.zero_output_for_mask)
         out = signal._replace(values=y) if self.layer.return_sequences else Signal(y)
         return ((out, *(Signal(s) for s in new)) if self.layer.return_state else (out,)), new
-
-    def with_precision(self, precision: str) -> Layer:
-        """The same layer with its weights stored otherwise."""
-        return replace(self, layer=self.layer.with_precision(precision))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,13 +178,11 @@ class FeatureMean(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class Unmasked(Layer):
+class Unmasked(_Around):
     """A recurrent layer that does not heed the mask of its sequence, and hands it on.
 
     Keras 3 runs a layer so that is called with initial states: the mask is not among its arguments then.
     """
-
-    layer: Recurrent | Bidirectional
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, (Recurrent, Bidirectional)):
@@ -185,20 +192,6 @@ class Unmasked(Layer):
     def time(self) -> Time:
         return self.layer.time
 
-    @property
-    def widths(self) -> dict[str, tuple[int, ...]]:
-        return {self.name: tuple(w for widths in self.layer.widths.values() for w in widths)}
-
-    @property
-    def place(self) -> str:
-        return self.layer.place
-
-    def count_parameters(self) -> int:
-        return self.layer.count_parameters()
-
-    def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        return self.layer.shapes(inputs)
-
     def run(self, inputs: tuple[Signal, ...], state: Arrays | None = None,
             context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
         mask = inputs[0].mask
@@ -206,9 +199,3 @@ class Unmasked(Layer):
         if self.layer.return_sequences and self.layer.passes_mask:
             out = (out[0]._replace(mask=mask), *out[1:])
         return out, new
-
-    def with_precision(self, precision: str) -> Layer:
-        """The same layer with its weights stored otherwise."""
-        changed = self.layer.with_precision(precision)
-        assert isinstance(changed, (Recurrent, Bidirectional))
-        return replace(self, layer=changed)
