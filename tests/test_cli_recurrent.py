@@ -295,6 +295,22 @@ def test_encode_texts_and_series(run, tmp_path, series):
     assert made["encoder_version"].startswith("weights ")
 
 
+def test_encode_by_a_part_of_a_file(run, tmp_path):
+    from kiyas.encode.recurrent import RecurrentEncoder
+
+    tagger = GOLDEN.parent / "recurrent" / "torch" / "tagger_checkpoint.pt"
+    x = np.random.default_rng(0).standard_normal((2, 3, 5))
+    np.save(tmp_path / "s.npy", x)
+    run("encode", tagger, tmp_path / "s.npy", "-o", tmp_path / "v.npy", "--prefix", "model.encoder")
+    np.testing.assert_array_equal(np.load(tmp_path / "v.npy"),
+                                  RecurrentEncoder(tagger, prefix="model.encoder").encode_series(x))
+    assert "--config" in run("encode", GOLDEN.parent / "recurrent" / "keras" / "pair_k3.weights.h5", tmp_path / "s.npy",
+                             "-o", tmp_path / "v.npy", code=1)
+    (tmp_path / "t.txt").write_text("the")
+    assert run("encode", tagger, tmp_path / "t.txt", "-o", tmp_path / "v.npy", "--prefix", "model.encoder",
+               code=1).endswith("as NAME.tokenizer.json, or give --tokenizer FILE\n")
+
+
 def test_bad_encodings(run, tmp_path, series):
     np.save(tmp_path / "flat.npy", np.zeros(3))
     (tmp_path / "t.txt").write_text("the\n")

@@ -1,6 +1,7 @@
 """Recurrent models as encoders: pooling against loops, independence of the batch, files, options, what is refused."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,20 @@ def test_options_are_in_the_name_and_come_back_from_it(folder):
     np.testing.assert_array_equal(made.encode(["the " * 12], overlong="cut"), made.encode(["the " * 9]))
 
 
+def test_weights_alone_and_a_part_of_a_file(tmp_path):
+    keras = GOLDEN.parent / "recurrent" / "keras"
+    with zipfile.ZipFile(keras / "pair_k3.keras") as whole:
+        (tmp_path / "pair.json").write_bytes(whole.read("config.json"))
+    made = RecurrentEncoder(keras / "pair_k3.weights.h5", config=tmp_path / "pair.json", prefix="tower")
+    ids = np.array([[1, 2, 3]])
+    np.testing.assert_array_equal(made.model.predict(ids),
+                                  RecurrentEncoder(keras / "pair_k3.keras", prefix="tower").model.predict(ids))
+    again = by_name(made.name)
+    assert (again.name, again.version) == (made.name, made.version)
+    (tmp_path / "pair.json").write_text((tmp_path / "pair.json").read_text() + "\n")
+    assert by_name(made.name).version != made.version
+
+
 def test_a_window_is_padded_as_keras_pads_and_padding_is_not_pooled(folder):
     shutil.copy(GOLDEN / "loop_plain.h5", folder / "plain.h5")
     shutil.copy(GOLDEN / "loop_plain.tokenizer.json", folder / "plain.tokenizer.json")
@@ -251,7 +266,7 @@ def test_one_hot_characters_with_unknown_ones_as_zeros(tmp_path):
 
 @pytest.mark.parametrize(("spec", "words"), [
     ("recurrent:none.h5", "none.h5: there is no such file"),
-    ("recurrent:none.h5(colour=red)", r"recurrent:FILE\(option=value, …\) with tokenizer, layer, pooling, window, got"),
+    ("recurrent:none.h5(colour=red)", r"recurrent:FILE\(option=value, …\) with tokenizer, layer, pooling, window, config, prefix, got"),
     ("recurrent:none.h5(window=x)", "'window' must be an integer from 1, got 'x'"),
     ("recurrent:none.h5(window)", "got 'window'"),
     ("recurrant:none.h5", "did you mean recurrent:FILE"),

@@ -184,7 +184,8 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
 @app.command
 def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = None, layer: str | None = None,
            pooling: str = "last", window: int | None = None, text_column: str | None = None, lines: Switch = False,
-           batch_size: int | None = None, json: Json = False) -> None:
+           batch_size: int | None = None, config: Path | None = None, prefix: str | None = None,
+           json: Json = False) -> None:
     """Turn texts or series into vectors, by the states of a model.
 
     Parameters
@@ -209,10 +210,14 @@ def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = 
         Every line of a .txt is a text; else the whole file is one.
     batch_size
         Texts at a time.
+    config
+        The architecture (JSON), for a file that holds weights alone.
+    prefix
+        Which part of a larger file.
     json
         Print JSON, for machines.
     """
     from kiyas.cli import writing
 
-    writing.encode(file, [*files], output, writing.Pooled(tokenizer, layer, pooling, window),
+    writing.encode(file, [*files], output, writing.Pooled(tokenizer, layer, pooling, window, config, prefix),
                    writing.Texts(text_column, lines, batch_size), json)

@@ -36,6 +36,7 @@ def in_words(error: KiyasError, command: Callable[..., Any]) -> str:
         text = text.replace(phrase, here)
     for name, option in options.items():
         text = re.sub(rf"(?<![^\s(]){name}='([^']*)'", rf"{option} \1", text)
+        text = text.replace(f"recurrent:FILE({name}=FILE)", f"{option} FILE")
         text = re.sub(rf"give {name}=False", f"leave {option} out", text)
         text = re.sub(rf"(?<![^\s(]){name}=(?=[\s,;:.)]|$)", option, text)
     return text

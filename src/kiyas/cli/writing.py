@@ -102,6 +102,8 @@ class Pooled:
     layer: str | None
     pooling: str
     window: int | None
+    config: Path | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
         raise InputError("no file was given: kiyas recurrent encode MODEL FILE… -o VECTORS.npy")
     if output.suffix != ".npy":
         raise InputError(message("kiyas recurrent encode", "--output", "a .npy file", str(output)))
-    encoder = RecurrentEncoder(file, pooled.tokenizer, layer=pooled.layer, pooling=pooled.pooling, window=pooled.window)
+    encoder = RecurrentEncoder(file, pooled.tokenizer, layer=pooled.layer, pooling=pooled.pooling, window=pooled.window,
+                               config=pooled.config, prefix=pooled.prefix)
     series = [path.suffix == ".npy" for path in files]
     if any(series) and not all(series):
         raise InputError("give texts, or .npy files of series, not both")

@@ -23,7 +23,7 @@ from kiyas.recurrent.tokenizer import Tokenizer
 from kiyas.recurrent.tokenizer_files import beside
 
 _PREFIX = "recurrent:"
-_OPTIONS = ("tokenizer", "layer", "pooling", "window")
+_OPTIONS = ("tokenizer", "layer", "pooling", "window", "config", "prefix")
 
 
 class RecurrentEncoder(Encoder):
@@ -32,10 +32,11 @@ class RecurrentEncoder(Encoder):
     Parameters: ``file``, of any model that `kiyas.recurrent.load` reads; ``tokenizer``, a file or a `Tokenizer`, None
     for the one beside the model (NAME.tokenizer.json, tokenizer.json, or pickled); ``layer`` and ``pooling``: see
     `kiyas.encode.states.States`; ``window``: texts are padded in front to this length before they are read, for a model
-    that was trained so, with `pad_sequences`, without a mask (longer ones are then too long).
+    that was trained so, with `pad_sequences`, without a mask (longer ones are then too long); ``config`` and
+    ``prefix``: see `kiyas.recurrent.load`, the first as a file.
 
     ``name`` is ``recurrent:FILE`` with the options that are not defaults, ``recurrent:FILE(pooling=mean)``; ``version``
-    has the hashes of both files. Texts of like length share a batch; a vector does not depend on the batch, bit for
+    has the hashes of all files. Texts of like length share a batch; a vector does not depend on the batch, bit for
     bit. Raises `FileError` for files, `InputError` for options that do not fit.
     """
 
@@ -43,19 +44,23 @@ class RecurrentEncoder(Encoder):
     _by_length = True
 
     def __init__(self, file: str | Path, tokenizer: str | Path | Tokenizer | None = None, *, layer: str | None = None,
-                 pooling: str = "last", window: int | None = None) -> None:
+                 pooling: str = "last", window: int | None = None, config: str | Path | None = None,
+                 prefix: str | None = None) -> None:
         path = Path(file)
         given: dict[str, object] = {"tokenizer": tokenizer if isinstance(tokenizer, str | Path) else None,
-                                    "layer": layer, "pooling": None if pooling == "last" else pooling, "window": window}
+                                    "layer": layer, "pooling": None if pooling == "last" else pooling, "window": window,
+                                    "config": config, "prefix": prefix}
         options = ", ".join(f"{key}={value}" for key, value in given.items() if value is not None)
         self.name = f"{_PREFIX}{file}" + (f"({options})" if options else "")
-        self.model = load(path)
+        self.model = load(path, config=None if config is None else Path(config), prefix=prefix)
         self._states = States(self.model, layer, pooling, self.name)
         self.layer, self.pooling, self.dims = self._states.layer, pooling, self._states.dims
         self.window = self.max_tokens = None if window is None else count(window, "window", self.name, 1, 2**31)
         self._given = tokenizer
         self._read: Tokenizer | None = tokenizer if isinstance(tokenizer, Tokenizer) else None
         hashes = [f"weights {_digest(path.read_bytes())}"]
+        if config is not None:
+            hashes.append(f"config {_digest(Path(config).read_bytes())}")
         if isinstance(tokenizer, Tokenizer):
             hashes.append(f"tokenizer {_digest(tokenizer.to_json().encode())}")
         else:
@@ -135,7 +140,7 @@ class RecurrentEncoder(Encoder):
 def by_name(spec: str) -> RecurrentEncoder:
     """The encoder of ``recurrent:FILE`` or ``recurrent:FILE(option=value, …)``.
 
-    Options are tokenizer, layer, pooling and window. Raises `InputError` for another one.
+    Options are tokenizer, layer, pooling, window, config and prefix. Raises `InputError` for another one.
     """
     place = spec.removeprefix(_PREFIX)
     match = None if Path(place).exists() else re.fullmatch(r"(.*)\(([^()]*)\)", place)
