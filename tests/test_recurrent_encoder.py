@@ -266,7 +266,8 @@ def test_one_hot_characters_with_unknown_ones_as_zeros(tmp_path):
 
 @pytest.mark.parametrize(("spec", "words"), [
     ("recurrent:none.h5", "none.h5: there is no such file"),
-    ("recurrent:none.h5(colour=red)", r"recurrent:FILE\(option=value, …\) with tokenizer, layer, pooling, window, config, prefix, got"),
+    ("recurrent:none.h5(colour=red)",
+     r"recurrent:FILE\(option=value, …\) with tokenizer, layer, pooling, window, config, prefix, got"),
     ("recurrent:none.h5(window=x)", "'window' must be an integer from 1, got 'x'"),
     ("recurrent:none.h5(window)", "got 'window'"),
     ("recurrant:none.h5", "did you mean recurrent:FILE"),
