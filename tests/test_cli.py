@@ -388,10 +388,16 @@ def test_help_has_no_line_broken_in_the_middle():
 
     from kiyas.cli.app import app
 
-    said = [p.description for one in _commands(app) if one.default_command
-            for p in parse(one.default_command.__doc__).params]
-    assert len(said) > 100
-    assert [text for text in said if "\n" in text] == []
+    said = {}
+    for one in _commands(app):
+        if one.default_command:
+            told = {p.arg_name: p.description for p in parse(one.default_command.__doc__).params}
+            for option in one.assemble_argument_collection():
+                name = option.field_info.name
+                assert (name in told) != bool(option.parameter.help), (one.name, name)  # said once, and said
+                said[one.name, name] = told.get(name) or option.parameter.help
+    assert len(said) > 150
+    assert [text for text in said.values() if "\n" in text] == []
 
 
 def test_stopping_is_130(run, monkeypatch):

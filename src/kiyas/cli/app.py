@@ -8,14 +8,32 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from kiyas import __version__
+from kiyas.cli.options import (
+    AllowUnknown,
+    Apply,
+    By,
+    DocumentIds,
+    Encoder,
+    Json,
+    Lines,
+    Measures,
+    OneMeasure,
+    Output,
+    Overwrite,
+    Qrels,
+    Queries,
+    QueryIds,
+    Report,
+    Several,
+    SomeOutput,
+    Switch,
+    TextColumn,
+)
 from kiyas.cli.recurrent import app as recurrent
 
 app = App(name="kiyas", version=__version__, help_format="plaintext",
           help="Retrieval with the similarity measure you choose, exact and fast.")
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Measures = Annotated[list[str] | None, Parameter(name=["--measure", "-m"], negative="")]
-Switch = Annotated[bool, Parameter(negative="")]
 
 app.command(recurrent)
 
@@ -28,8 +46,6 @@ def measures(name: str | None = None, /, *, json: Json = False) -> None:
     ----------
     name
         A measure, such as ndd.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import measures as command
 
@@ -37,7 +53,7 @@ def measures(name: str | None = None, /, *, json: Json = False) -> None:
 
 
 @app.command
-def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "wordllama", top: int = 5,
+def compare(a: str, b: str, /, *, measure: Measures = None, encoder: Encoder = "wordllama", top: int = 5,
             json: Json = False) -> None:
     """Compare two vectors or two texts under all measures, and dimension by dimension.
 
@@ -49,12 +65,8 @@ def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "word
         The other one.
     measure
         Also compare under this one, such as "exponential(trim=0.1)"; the first is shown dimension by dimension.
-    encoder
-        What turns texts into vectors: wordllama, use, sentence-transformers:NAME_OR_FOLDER, or recurrent:FILE.
     top
         How many dimensions to show.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import compare as command
 
@@ -62,11 +74,10 @@ def compare(a: str, b: str, /, *, measure: Measures = None, encoder: str = "word
 
 
 @app.command
-def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"])],
-          measure: Annotated[str, Parameter(name=["--measure", "-m"])] = "cosine", encoder: str = "wordllama",
-          ids: str | None = None, text_column: str | None = None, title_column: str | None = None,
-          vector_column: str | None = None, lines: Switch = False, passage_tokens: int | None = None,
-          overwrite: Switch = False, json: Json = False) -> None:
+def index(*files: Path, output: Output, measure: OneMeasure = "cosine", encoder: Encoder = "wordllama",
+          ids: str | None = None, text_column: TextColumn = None, title_column: str | None = None,
+          vector_column: str | None = None, lines: Lines = False, passage_tokens: int | None = None,
+          overwrite: Overwrite = False, json: Json = False) -> None:
     """Make an index of vectors or texts.
 
     Vectors: .npy .npz .safetensors .fvecs .parquet .arrow. Texts: .jsonl .csv .txt .md .parquet .arrow.
@@ -79,24 +90,14 @@ def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
         The directory of the index.
     measure
         The measure to search by, unless a search names another.
-    encoder
-        What turns texts into vectors: wordllama, use, sentence-transformers:NAME_OR_FOLDER, or recurrent:FILE.
     ids
         The field of ids, or a .txt (one a line) or .npy file of them.
-    text_column
-        The field that holds the text (text, unless given).
     title_column
         A field that comes before the text, such as title.
     vector_column
         The array or column that holds the vectors.
-    lines
-        Every line of a .txt is a text; else the whole file is one.
     passage_tokens
         Split longer texts into passages of so many tokens (the encoder's limit, or 256); 0 keeps texts whole.
-    overwrite
-        Replace an index that is there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import build as command
 
@@ -106,9 +107,8 @@ def index(*files: Path, output: Annotated[Path, Parameter(name=["--output", "-o"
 
 @app.command
 def search(directory: Path, query: str | None = None, /, *, k: Annotated[int | None, Parameter(name=["-k"])] = None,
-           measure: Measures = None, like: str | None = None, by: str = "best",
-           min_score: float | None = None, explain: Switch = False,
-           json: Json = False) -> None:
+           measure: Measures = None, like: str | None = None, by: By = "best", min_score: float | None = None,
+           explain: Switch = False, json: Json = False) -> None:
     """Search an index, under one measure or several side by side.
 
     Parameters
@@ -123,14 +123,10 @@ def search(directory: Path, query: str | None = None, /, *, k: Annotated[int | N
         Search by this measure, such as "exponential(trim=0.1)", not the index's own; repeat it to see several.
     like
         Search by this row of the index (its id) instead of a query; the row itself is left out.
-    by
-        A text scores as its best passage (best), or as the mean of its best three (mean3).
     min_score
         The least score to answer with.
     explain
         Show which dimensions made the first answer.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import search as command
 
@@ -145,8 +141,6 @@ def info(directory: Path, /, *, json: Json = False) -> None:
     ----------
     directory
         The index.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import search as command
 
@@ -154,13 +148,12 @@ def info(directory: Path, /, *, json: Json = False) -> None:
 
 
 @app.command
-def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: Path | None = None,
-             qrels: Path | None = None, documents: Path | None = None, document_ids: Path | None = None,
-             runs: Annotated[list[Path] | None, Parameter(name="--run", negative="")] = None, pairs: Path | None = None,
-             encoder: str = "wordllama", measure: Measures = None,
-             metric: Annotated[list[str] | None, Parameter(negative="")] = None, baseline: str = "cosine",
-             by: str = "best", drop_self: Switch = False, allow_unknown: Switch = False, limit: int = 1000,
-             seed: int = 0, html: Path | None = None,
+def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: QueryIds = None,
+             qrels: Qrels = None, documents: Path | None = None, document_ids: DocumentIds = None,
+             runs: Annotated[list[Path] | None, Parameter(name="--run", negative="")] = None,
+             pairs: Path | None = None, encoder: str = "wordllama", measure: Measures = None, metric: Several = None,
+             baseline: str = "cosine", by: By = "best", drop_self: Switch = False, allow_unknown: AllowUnknown = False,
+             limit: int = 1000, seed: int = 0, html: Report = None,
              table_format: Annotated[str, Parameter(name="--format")] = "table", json: Json = False) -> None:
     """Evaluate all measures on one collection, with intervals and tests against cosine.
 
@@ -172,42 +165,28 @@ def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, q
         An index of vectors or texts.
     queries
         Texts (.jsonl .csv .tsv .txt), or vectors for an index of vectors.
-    query_ids
-        A .txt, .json or .npy of the ids of queries that are vectors.
-    qrels
-        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
     documents
         Vectors to search instead of an index.
-    document_ids
-        A .txt, .json or .npy of their ids; without it, rows counted from 0.
     runs
         Rankings of another system in TREC's form, instead of an index; repeat it to compare several with the first.
     pairs
         Pairs of texts with a score or a label (.jsonl .csv .tsv), instead of an index.
     encoder
-        What encodes pairs: wordllama, use, or sentence-transformers:NAME_OR_FOLDER.
+        What encodes pairs: wordllama, use, sentence-transformers:NAME_OR_FOLDER, or recurrent:FILE.
     measure
         Evaluate this measure against the baseline, instead of all; repeat it for several.
     metric
         Such as ndcg@10 or map@1000; repeat it for several, the first is tested.
     baseline
         The measure that the others are compared with.
-    by
-        A text scores as its best passage (best), or as the mean of its best three (mean3).
     drop_self
         Leave a document out of the ranking of a query of the same id.
-    allow_unknown
-        Count judgements of unknown documents and queries instead of stopping at the first.
     limit
         Ask at most so many known items, drawn with the seed.
     seed
         Of tests, intervals and draws.
-    html
-        Write a report with pictures there.
     table_format
         Print the table as table, markdown or csv.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import evaluate as command
 
@@ -217,9 +196,9 @@ def evaluate(directory: Path | None = None, /, *, queries: Path | None = None, q
 
 
 @app.command
-def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: Path | None = None,
-             qrels: Path | None = None, documents: Path | None = None, document_ids: Path | None = None,
-             allow_unknown: Switch = False, seed: int = 0, html: Path | None = None, json: Json = False) -> None:
+def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, query_ids: QueryIds = None,
+             qrels: Path | None = None, documents: Path | None = None, document_ids: DocumentIds = None,
+             allow_unknown: AllowUnknown = False, seed: int = 0, html: Report = None, json: Json = False) -> None:
     """Tell what is in a space of vectors, and which measures that makes equivalent or dangerous.
 
     Parameters
@@ -228,22 +207,12 @@ def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, q
         An index of vectors or texts.
     queries
         Queries, as texts or vectors: how they differ from documents, and which documents are hubs for them.
-    query_ids
-        A .txt, .json or .npy of the ids of queries that are vectors.
     qrels
         Judgements of these queries: whether lengths have to do with relevance.
     documents
         Vectors to diagnose instead of an index.
-    document_ids
-        A .txt, .json or .npy of their ids; without it, rows counted from 0.
-    allow_unknown
-        Count judgements of unknown documents and queries instead of stopping at the first.
     seed
         Of draws.
-    html
-        Write a report with pictures there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import diagnose as command
 
@@ -252,9 +221,9 @@ def diagnose(directory: Path | None = None, /, *, queries: Path | None = None, q
 
 
 @app.command
-def fit(directory: Path, /, *, queries: Path | None = None, qrels: Path | None = None, query_ids: Path | None = None,
-        allow_unknown: Switch = False, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-        apply: Switch = False, folds: int = 5, seed: int = 0, json: Json = False) -> None:
+def fit(directory: Path, /, *, queries: Queries = None, qrels: Qrels = None, query_ids: QueryIds = None,
+        allow_unknown: AllowUnknown = False, output: SomeOutput = None, apply: Apply = False, folds: int = 5,
+        seed: int = 0, json: Json = False) -> None:
     """Make a measure for a collection: a map in front of cosine, if it gains anything.
 
     Without judgements it is fitted on the collection's own texts: first sentences and what follows them.
@@ -263,24 +232,12 @@ def fit(directory: Path, /, *, queries: Path | None = None, qrels: Path | None =
     ----------
     directory
         The index.
-    queries
-        Judged queries, with --qrels: .jsonl, .csv, .tsv or .txt of texts, or vectors.
-    qrels
-        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
-    query_ids
-        A .txt, .json or .npy of the ids of queries that are vectors.
-    allow_unknown
-        Count judgements of unknown documents and queries instead of stopping at the first.
     output
         The directory of the measure (the index's name with .measure, unless given), for --measure.
-    apply
-        Make it the measure of the index too.
     folds
         How many parts are held out in turn.
     seed
         Of folds and draws.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import fitting as command
 
@@ -288,10 +245,9 @@ def fit(directory: Path, /, *, queries: Path | None = None, qrels: Path | None =
 
 
 @app.command
-def choose(directory: Path | None = None, /, *, queries: Path | None = None, qrels: Path | None = None,
-           query_ids: Path | None = None, allow_unknown: Switch = False, purpose: str | None = None,
-           output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, folds: int = 5,
-           repeats: int = 3, seed: int = 0, json: Json = False) -> None:
+def choose(directory: Path | None = None, /, *, queries: Path | None = None, qrels: Qrels = None,
+           query_ids: QueryIds = None, allow_unknown: AllowUnknown = False, purpose: str | None = None,
+           output: SomeOutput = None, folds: int = 5, repeats: int = 3, seed: int = 0, json: Json = False) -> None:
     """Choose a measure with proof: by judged queries or known items, or by purpose where nothing can be measured.
 
     Parameters
@@ -300,12 +256,6 @@ def choose(directory: Path | None = None, /, *, queries: Path | None = None, qre
         The index; not needed with --purpose.
     queries
         Judged queries, with --qrels; without both, a collection of texts is asked for known items.
-    qrels
-        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
-    query_ids
-        A .txt, .json or .npy of the ids of queries that are vectors.
-    allow_unknown
-        Count judgements of unknown documents and queries instead of stopping at the first.
     purpose
         A start without measuring: plain-retrieval, hierarchy, long-texts, consistency, learned-relevance or speed.
     output
@@ -316,8 +266,6 @@ def choose(directory: Path | None = None, /, *, queries: Path | None = None, qre
         How often they are dealt anew (known items: once).
     seed
         Of folds, tests and draws.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import choosing as command
     from kiyas.cli.fitting import Asked
@@ -339,8 +287,6 @@ def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json
         Use only so many docstrings, drawn with a fixed seed.
     html
         Where to write the page.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import demonstration as command
 
@@ -348,27 +294,19 @@ def demo(*, limit: int | None = None, html: Path = Path("demo/kiyas.html"), json
 
 
 @app.command
-def learn(directory: Path, /, *, queries: Path | None = None, qrels: Path | None = None, query_ids: Path | None = None,
-          allow_unknown: Switch = False, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-          form: str = "network", hidden: int = 64, measure: str = "cosine", from_map: Switch = False,
-          epochs: int = 60, rate: float = 3e-4, seed: int = 0, apply: Switch = False, json: Json = False) -> None:
+def learn(directory: Path, /, *, queries: Queries = None, qrels: Qrels = None, query_ids: QueryIds = None,
+          allow_unknown: AllowUnknown = False, output: SomeOutput = None, form: str = "network", hidden: int = 64,
+          measure: str = "cosine", from_map: Switch = False, epochs: int = 60, rate: float = 3e-4, seed: int = 0,
+          apply: Apply = False, json: Json = False) -> None:
     """Train a measure on pairs: a small network beside the cosine, or a linear adapter. Needs PyTorch.
 
-    Pairs come from judgements and from the collection's own texts. A run that was stopped goes on when the command is
-    given again. Try kiyas fit first: it takes seconds, and is what this has to beat.
+    Pairs come from judgements and from the collection's own texts; a run that was stopped goes on when given again.
+    Try kiyas fit first: it takes seconds, and is what this has to beat.
 
     Parameters
     ----------
     directory
         The index.
-    queries
-        Judged queries, with --qrels: .jsonl, .csv, .tsv or .txt of texts, or vectors.
-    qrels
-        Judgements: TREC's form, BEIR's .tsv or .jsonl, or .json of {query: {document: gain}}.
-    query_ids
-        A .txt, .json or .npy of the ids of queries that are vectors.
-    allow_unknown
-        Count judgements of unknown documents and queries instead of stopping at the first.
     output
         The directory of the measure (the index's name with .learned, unless given), for --measure.
     form
@@ -385,10 +323,6 @@ def learn(directory: Path, /, *, queries: Path | None = None, qrels: Path | None
         The learning rate.
     seed
         Of weights, split, order and negatives.
-    apply
-        Make it the measure of the index too.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import learning as command
     from kiyas.cli.fitting import Asked
@@ -400,9 +334,9 @@ def learn(directory: Path, /, *, queries: Path | None = None, qrels: Path | None
 
 
 @app.command
-def hierarchy(file: Path, /, *, output: Annotated[Path, Parameter(name=["--output", "-o"])], dims: int = 5,
-              epochs: int = 300, rate: float = 0.1, negatives: int = 50, seed: int = 0, closure: Switch = False,
-              html: Path | None = None, overwrite: Switch = False, json: Json = False) -> None:
+def hierarchy(file: Path, /, *, output: Output, dims: int = 5, epochs: int = 300, rate: float = 0.1,
+              negatives: int = 50, seed: int = 0, closure: Switch = False, html: Path | None = None,
+              overwrite: Overwrite = False, json: Json = False) -> None:
     """Embed a hierarchy in the Poincaré ball and make an index of its terms.
 
     Explore it with kiyas search DIR --like TERM. A run that was stopped goes on when the command is given again.
@@ -427,10 +361,6 @@ def hierarchy(file: Path, /, *, output: Annotated[Path, Parameter(name=["--outpu
         The file has direct pairs only: add a pair for every term above another, however far.
     html
         Also draw the disk, for 2 dimensions, as a page.
-    overwrite
-        Replace an index that is there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import hierarchy as command
     from kiyas.fit import EmbeddingPlan

@@ -7,32 +7,36 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from kiyas.cli.options import (
+    Characters,
+    Config,
+    Json,
+    Lines,
+    Lower,
+    Output,
+    Overwrite,
+    Precision,
+    Prefix,
+    Several,
+    SomeOutput,
+    Switch,
+    TextColumn,
+)
 from kiyas.cli.recurrent_train import app as train
 
 app = App(name="recurrent", help_format="plaintext",
           help="Run trained LSTMs, GRUs and simple RNNs without a training framework.")
 app.command(train)
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Switch = Annotated[bool, Parameter(negative="")]
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-SomeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
-
 
 @app.command
-def info(file: Path, /, *, config: Path | None = None, prefix: str | None = None, json: Json = False) -> None:
+def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, json: Json = False) -> None:
     """Tell what a model is: its layers, shapes, weights, and how its file has them.
 
     Parameters
     ----------
     file
         Keras .h5 or .keras, PyTorch .pt or .safetensors, ONNX, or kiyas .safetensors.
-    config
-        The architecture (JSON), for a file that holds weights alone.
-    prefix
-        Which part of a larger file.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import models as command
 
@@ -40,9 +44,9 @@ def info(file: Path, /, *, config: Path | None = None, prefix: str | None = None
 
 
 @app.command
-def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix: str | None = None,
-            precision: str = "float32", tokenizer: Path | None = None, characters: bool | None = None,
-            lower: bool | None = None, state: Switch = False, padding: str | None = None, overwrite: Switch = False,
+def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Prefix = None,
+            precision: Precision = "float32", tokenizer: Path | None = None, characters: Characters = None,
+            lower: Lower = None, state: Switch = False, padding: str | None = None, overwrite: Overwrite = False,
             json: Json = False) -> None:
     """Write a model as kiyas .safetensors, as .onnx, or as a state_dict for PyTorch (.pt); its tokenizer beside it.
 
@@ -52,26 +56,12 @@ def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix
         The model.
     output
         The file to write; its ending says the form.
-    config
-        The architecture (JSON), for a file that holds weights alone.
-    prefix
-        Which part of a larger file.
-    precision
-        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
     tokenizer
         Its tokenizer (Keras' JSON or pickled, or a JSON vocabulary), written as NAME.tokenizer.json.
-    characters
-        For a vocabulary: characters, or words.
-    lower
-        For a vocabulary: texts are lower-cased first, or not.
     state
         To .onnx: the state goes in and out, for streams.
     padding
         To .onnx, of a model that masks: post, if rows are padded behind; none, if they never are.
-    overwrite
-        Replace files that are there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import models as command
 
@@ -80,10 +70,9 @@ def convert(file: Path, /, *, output: Output, config: Path | None = None, prefix
 
 
 @app.command
-def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Path | None = None,
-            prefix: str | None = None, precision: str = "float32", state: Path | None = None,
-            save_state: Path | None = None, batch_size: int | None = None, threads: int = 1,
-            json: Json = False) -> None:
+def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Config = None, prefix: Prefix = None,
+            precision: Precision = "float32", state: Path | None = None, save_state: Path | None = None,
+            batch_size: int | None = None, threads: int = 1, json: Json = False) -> None:
     """Run a model on numbers.
 
     Parameters
@@ -94,12 +83,6 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Pat
         .npy (batch, time, features), (time, features) or ids (batch, time); .csv, a step a line; .npz, inputs by name.
     output
         .npy, .csv or .npz; without it, lines of numbers are printed.
-    config
-        The architecture (JSON), for a file that holds weights alone.
-    prefix
-        Which part of a larger file.
-    precision
-        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
     state
         Go on from a state that --save-state wrote.
     save_state
@@ -108,8 +91,6 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Pat
         Sequences at a time.
     threads
         How many threads.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import models as command
 
@@ -119,14 +100,12 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Pat
 
 @app.command
 def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "Hello",
-             words: Annotated[int, Parameter(name=["--words", "--steps"])] = 10,
-             temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
-             beams: int | None = None, seed: int | None = None,
-             stop: Annotated[list[str] | None, Parameter(negative="")] = None, window: int | None = None,
-             padding: str = "pre", carry: Switch = False, start: str | None = None,
-             exclude: Annotated[list[int] | None, Parameter(negative="")] = None, config: Path | None = None,
-             prefix: str | None = None, precision: str = "float32", characters: bool | None = None,
-             lower: bool | None = None, json: Json = False) -> None:
+             words: Annotated[int, Parameter(name=["--words", "--steps"])] = 10, temperature: float | None = None,
+             top_k: int | None = None, top_p: float | None = None, beams: int | None = None, seed: int | None = None,
+             stop: Several = None, window: int | None = None, padding: str = "pre", carry: Switch = False,
+             start: str | None = None, exclude: Annotated[list[int] | None, Parameter(negative="")] = None,
+             config: Config = None, prefix: Prefix = None, precision: Precision = "float32",
+             characters: Characters = None, lower: Lower = None, json: Json = False) -> None:
     """Let a language model continue a text, word by word (or character by character).
 
     Parameters
@@ -161,18 +140,6 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
         A token to read before the text, such as "<s>".
     exclude
         The number of a token never to write; repeat it for several.
-    config
-        The architecture (JSON), for a file that holds weights alone.
-    prefix
-        Which part of a larger file.
-    precision
-        Of the weights: float32, bfloat16 or int8. The error this makes is printed.
-    characters
-        For a vocabulary: characters, or words.
-    lower
-        For a vocabulary: texts are lower-cased first, or not.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import models, writing
 
@@ -183,9 +150,8 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
 
 @app.command
 def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = None, layer: str | None = None,
-           pooling: str = "last", window: int | None = None, text_column: str | None = None, lines: Switch = False,
-           batch_size: int | None = None, config: Path | None = None, prefix: str | None = None,
-           json: Json = False) -> None:
+           pooling: str = "last", window: int | None = None, text_column: TextColumn = None, lines: Lines = False,
+           batch_size: int | None = None, config: Config = None, prefix: Prefix = None, json: Json = False) -> None:
     """Turn texts or series into vectors, by the states of a model.
 
     Parameters
@@ -204,18 +170,8 @@ def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = 
         last, mean, max or attention.
     window
         Pad texts in front to this length, as the model was trained.
-    text_column
-        The field that holds the text (text, unless given).
-    lines
-        Every line of a .txt is a text; else the whole file is one.
     batch_size
         Texts at a time.
-    config
-        The architecture (JSON), for a file that holds weights alone.
-    prefix
-        Which part of a larger file.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import writing
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
+
+from kiyas.cli.options import (
+    CheckpointEvery,
+    Clip,
+    Device,
+    Json,
+    Layers,
+    Level,
+    OneMeasure,
+    Output,
+    Overwrite,
+    Patience,
+    Rate,
+    Resume,
+    Switch,
+    TextColumn,
+    Vocabulary,
+)
 
 app = App(name="train", help_format="plaintext",
           help="Train a language model or a sentence encoder (extra torch), to be run without PyTorch.")
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Switch = Annotated[bool, Parameter(negative="")]
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
-
 
 @app.command
-def language(*files: Path, output: Output, level: str = "word", hidden: int = 256, layers: int = 2,
+def language(*files: Path, output: Output, level: Level = "word", hidden: int = 256, layers: Layers = 2,
              embedding: int | None = None, dropout: float = 0.2, tied: Switch = False, window: int = 64,
-             vocabulary: int = 10_000, lower: Switch = False, filters: str | None = None, validation: float = 0.1,
-             text_column: str | None = None, epochs: int = 20, batch: int = 32, rate: float = 2e-3, clip: float = 1.0,
-             patience: int = 3, checkpoint_every: int = 200, seed: int = 0, device: str = "cpu", resume: Switch = False,
-             overwrite: Switch = False, json: Json = False) -> None:
+             vocabulary: Vocabulary = 10_000, lower: Switch = False, filters: str | None = None,
+             validation: float = 0.1, text_column: TextColumn = None, epochs: int = 20, batch: int = 32,
+             rate: Rate = 2e-3, clip: Clip = 1.0, patience: Patience = 3, checkpoint_every: CheckpointEvery = 200,
+             seed: int = 0, device: Device = "cpu", resume: Resume = False, overwrite: Overwrite = False,
+             json: Json = False) -> None:
     """Train a model of the next word or character on texts.
 
     Stopped by Ctrl-C or killed, the run is kept beside the output; --resume ends it as if nothing had happened.
@@ -32,12 +46,8 @@ def language(*files: Path, output: Output, level: str = "word", hidden: int = 25
         Texts: .txt .md .jsonl .csv .parquet, read as one.
     output
         The kiyas .safetensors to write; the tokenizer comes beside it as NAME.tokenizer.json.
-    level
-        word or character.
     hidden
         Units of a layer.
-    layers
-        LSTM layers.
     embedding
         Numbers a word is embedded in (as many as --hidden, unless given).
     dropout
@@ -46,38 +56,18 @@ def language(*files: Path, output: Output, level: str = "word", hidden: int = 25
         The softmax shares the table of the embedding.
     window
         Steps that the gradient goes back; the state goes on.
-    vocabulary
-        Most words to know; the rest are one unknown word.
     lower
         Make all letters small.
     filters
         Characters taken for white space (punctuation in a word model, none in a character model, unless given).
     validation
         The share of the text, its end, that is kept for validation.
-    text_column
-        The field that holds the text (text, unless given).
     epochs
         Most passes over the text.
     batch
         Streams of the text read side by side.
-    rate
-        Adam's learning rate.
-    clip
-        The largest norm of the gradient.
-    patience
-        Epochs without a better validation after which training stops.
-    checkpoint_every
-        Steps between checkpoints.
     seed
         Of the first weights and of dropout: the same seed, the same model.
-    device
-        cpu or cuda.
-    resume
-        Go on with the run that was stopped.
-    overwrite
-        Replace an output that is there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import training as command
     from kiyas.recurrent.training import LanguageModel, Schedule
@@ -89,13 +79,13 @@ def language(*files: Path, output: Output, level: str = "word", hidden: int = 25
 
 
 @app.command
-def encoder(*files: Path, output: Output, measure: Annotated[str, Parameter(name=["--measure", "-m"])] = "cosine",
-            fields: str = "query,text", level: str = "word", hidden: int = 128, layers: int = 1,
-            bidirectional: bool = True, embedding: int = 128, pooling: str = "mean", dims: int | None = None,
-            dropout: float = 0.2, vocabulary: int = 20_000, lower: bool = True, longest: int = 256,
-            overlong: str = "raise", validation: float = 0.1, epochs: int = 20, batch: int = 32, rate: float = 2e-3,
-            clip: float = 1.0, patience: int = 3, checkpoint_every: int = 200, seed: int = 0, device: str = "cpu",
-            resume: Switch = False, overwrite: Switch = False, json: Json = False) -> None:
+def encoder(*files: Path, output: Output, measure: OneMeasure = "cosine", fields: str = "query,text",
+            level: Level = "word", hidden: int = 128, layers: Layers = 1, bidirectional: bool = True,
+            embedding: int = 128, pooling: str = "mean", dims: int | None = None, dropout: float = 0.2,
+            vocabulary: Vocabulary = 20_000, lower: bool = True, longest: int = 256, overlong: str = "raise",
+            validation: float = 0.1, epochs: int = 20, batch: int = 32, rate: Rate = 2e-3, clip: Clip = 1.0,
+            patience: Patience = 3, checkpoint_every: CheckpointEvery = 200, seed: int = 0, device: Device = "cpu",
+            resume: Resume = False, overwrite: Overwrite = False, json: Json = False) -> None:
     """Train an encoder of texts on pairs that belong together, scored under a measure.
 
     Search with it: kiyas index FILES --encoder recurrent:MODEL --measure MEASURE -o DIR
@@ -110,12 +100,8 @@ def encoder(*files: Path, output: Output, measure: Annotated[str, Parameter(name
         What the vectors are trained for, such as ndd or "exponential(trim=0.1)".
     fields
         The two fields of a pair, such as title,body.
-    level
-        word or character.
     hidden
         Units of a layer, in each direction.
-    layers
-        LSTM layers.
     bidirectional
         Read both ways.
     embedding
@@ -126,8 +112,6 @@ def encoder(*files: Path, output: Output, measure: Annotated[str, Parameter(name
         Dimensions of the vectors through a dense layer (without one: as pooled).
     dropout
         The share of numbers dropped while training.
-    vocabulary
-        Most words to know; the rest are one unknown word.
     lower
         Make all letters small.
     longest
@@ -140,24 +124,8 @@ def encoder(*files: Path, output: Output, measure: Annotated[str, Parameter(name
         Most passes over the pairs.
     batch
         Pairs at a time; the texts of the others are what a query must tell its own from.
-    rate
-        Adam's learning rate.
-    clip
-        The largest norm of the gradient.
-    patience
-        Epochs without a better validation after which training stops.
-    checkpoint_every
-        Steps between checkpoints.
     seed
         Of the first weights, dropout, order and held-out pairs: the same seed, the same model.
-    device
-        cpu or cuda.
-    resume
-        Go on with the run that was stopped.
-    overwrite
-        Replace an output that is there.
-    json
-        Print JSON, for machines.
     """
     from kiyas.cli import training as command
     from kiyas.recurrent.training import Schedule, SentenceEncoder
