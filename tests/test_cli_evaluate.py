@@ -147,7 +147,7 @@ def test_pairs_of_texts(run, tmp_path):
     (["--documents", "d.npy", "--queries", "q.npy"], "--queries and --qrels go together"),
     (["--documents", "d.npy"], "known items are made from texts: give --queries and --qrels"),
     (["--run", "r"], "--run needs --qrels"),
-    (["--documents", "d.npy", "--format", "html"], "--format: must be one of table, markdown, csv, got 'html'"),
+    (["--documents", "d.npy", "--format", "html"], "--format must be one of table, markdown, csv, got 'html'"),
     (["--documents", "d.npy", "--queries", "q.npy", "--qrels", "qrels.txt"], "vectors without ids"),
     (["--documents", "none.npy"], "none.npy: there is no such file"),
 ])

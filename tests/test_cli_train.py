@@ -160,7 +160,7 @@ def test_a_model_becomes_onnx(place, model, capsys):
     np.testing.assert_allclose(session.run(None, {"input": ids})[0], model.predict(ids), atol=1e-5)
     for ending, option in ((".safetensors", "--state"), (".pt", "--state")):
         code, _, err = run(capsys, "recurrent", "convert", "model.safetensors", "-o", f"other{ending}", option)
-        assert code == 1 and f"--state must be left out, unless the output is .onnx, got other{ending}" in err
+        assert code == 1 and f"--state is for an output that ends in .onnx, not other{ending}" in err
     code, _, err = run(capsys, "recurrent", "convert", "model.safetensors", "-o", "model.tflite")
     assert code == 1 and "--output must be a .safetensors, .onnx or .pt file, got model.tflite" in err
 

@@ -134,7 +134,7 @@ def test_command_json(small, tmp_path, capsys):
 
 def test_command_errors(small, tmp_path, capsys):
     assert main(["demo", "--limit", "3", "--html", str(tmp_path / "d.html")]) == 1
-    assert "'--limit' must be an integer from 20" in capsys.readouterr().err
+    assert "--limit must be an integer from 20" in capsys.readouterr().err
     assert main(["demo", "--html", str(tmp_path)]) == 1
     assert "is a directory; name a file in it" in capsys.readouterr().err
 

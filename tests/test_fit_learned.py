@@ -506,5 +506,5 @@ def test_the_command_can_change_the_index_and_says_what_is_wrong(command, space)
     said = " ".join(command("--from-map", "--epochs", 2, "--apply").split())
     assert "now searches by it" in said and "held-out queries" in said
     assert isinstance(kiyas.Index.load(space / "index").measure, kiyas.LinearMap)
-    assert "'--form' must be network, symmetric, adapter, got 'tree'" in command("--form", "tree", code=1)
+    assert "--form must be network, symmetric, adapter, got 'tree'" in command("--form", "tree", code=1)
     assert "--measure is for --form adapter" in command("--measure", "ndd", code=1)

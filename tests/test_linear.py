@@ -348,7 +348,7 @@ def test_bad_parameters():
         Mahalanobis(covariance=np.eye(2), shrinkage="ledoit-wolf")
     with pytest.raises(InputError, match="all rows are equal"):
         Mahalanobis().fit(np.ones((5, 3)))
-    with pytest.raises(InputError, match="needs at least 2 rows, holds 1"):
+    with pytest.raises(InputError, match="must be of at least 2 rows, got 1"):
         Mahalanobis().fit(np.ones((1, 3)))
 
 

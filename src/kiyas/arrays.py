@@ -17,6 +17,7 @@ from kiyas.errors import InputError, message
 # Any array-API array. The libraries share no base class, so the type is named for the reader only.
 Array = Any
 
+_FAR = 1 << 30
 FLOAT_NAMES = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -133,7 +134,10 @@ def row_blocks(rows: int, width: int, elements: int = 1 << 20) -> Iterator[tuple
 def count(value: object, name: str, owner: str, low: int, high: int, cure: str = "") -> int:
     """Check that ``value`` is an integer from ``low`` to ``high`` and return it as ``int``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise InputError(message(owner, name, f"an integer from {low} to {high}", repr(value), cure))
+        # A limit that nobody comes near is named to whoever went over it.
+        near = high < _FAR or (isinstance(value, int) and value > high)
+        raise InputError(message(owner, name, f"an integer from {low}" + (f" to {high}" if near else ""), repr(value),
+                                 cure))
     return int(value)
 
 

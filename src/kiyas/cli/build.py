@@ -35,6 +35,16 @@ class Options:
     passage_tokens: int | None = None
     overwrite: bool = False
 
+    def check(self, records: Records, file: Path) -> None:
+        """Raise `InputError` for an option that says nothing about what the files hold."""
+        holds, wants = ("texts", "vectors") if records.vectors is None else ("vectors", "texts")
+        about = {"--vector-column": self.vector_column} if records.vectors is None else {
+            "--text-column": self.text_column, "--title-column": self.title_column, "--lines": self.lines or None,
+            "--passage-tokens": self.passage_tokens}
+        for option, value in about.items():
+            if value is not None:
+                raise InputError(f"{option} is for {wants}, and {file} holds {holds}; leave it out")
+
 
 def run(files: list[Path], output: Path, measure: str, encoder: str, options: Options, json: bool) -> None:
     """Read, encode, index, save, and tell what was made."""
@@ -45,6 +55,7 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
     free_or_ours(output, options.overwrite)
     records = read_files(files, text_column=options.text_column, title_column=options.title_column,
                          vector_column=options.vector_column, ids=options.ids, lines=options.lines)
+    options.check(records, files[0])
     if records.vectors is not None:
         facts = _vectors(records.vectors, records, output, chosen)
     else:

@@ -26,6 +26,9 @@ def run(a: str, b: str, measures: list[str], encoder: str, top: int, json: bool)
     top = count(top, "--top", "kiyas compare", 1, 2**31)
     chosen = [measure_of(text) for text in measures]
     x, y, names = _pair(a, b, encoder)
+    for label, vector in (("A", x), ("B", y)):
+        if not np.isfinite(vector).all():
+            raise InputError(f"{label} must be finite, got NaN or infinity")
     if x.size != y.size:
         raise InputError(f"the two have {x.size} and {y.size} dimensions; only vectors of one space can be compared")
     rows = [_row(m, x, y) for m in chosen] + [_by_name(name, x, y) for name in list_measures()]

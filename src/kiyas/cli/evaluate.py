@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +63,19 @@ class Asked:
     limit: int = 1000
     seed: int = 0
 
+    def refuse(self, what: str, *names: str) -> None:
+        """Raise `InputError` where one of these was given: it has nothing to say about ``what``."""
+        for field in fields(self):
+            if field.name in names and getattr(self, field.name) != field.default:
+                option = {"measures": "--measure", "metrics": "--metric"}.get(field.name,
+                                                                             f"--{field.name.replace('_', '-')}")
+                raise InputError(f"{option} has nothing to say about {what}; leave it out")
+
 
 def run(asked: Asked, html: Path | None, form: str, json: bool) -> None:
     """Evaluate, print, and write the report."""
     if form not in FORMATS:
-        raise InputError(f"--format: must be one of {', '.join(FORMATS)}, got {form!r}")
+        raise InputError(f"--format must be one of {', '.join(FORMATS)}, got {form!r}")
     given.can_report(html)
     what, done = evaluated(asked)
     if html is not None:
@@ -95,11 +103,13 @@ def evaluated(asked: Asked) -> tuple[str, Evaluation | PairEvaluation]:
     if sum(ways) != 1:
         raise InputError("give one thing to evaluate: an index DIR, --documents FILE, --run FILE or --pairs FILE")
     if asked.pairs is not None:
+        asked.refuse("pairs", "queries", "query_ids", "qrels", "document_ids", "metrics", "drop_self", "allow_unknown")
         return _pairs(asked, asked.pairs)
     if asked.runs:
         return _runs(asked)
     collection = given.collection(asked.directory, asked.documents, asked.document_ids)
     if asked.queries is None and asked.qrels is None:
+        asked.refuse("known items, which have no judgements", "query_ids", "drop_self", "allow_unknown")
         return _known(asked, collection)
     if asked.queries is None or asked.qrels is None:
         raise InputError("--queries and --qrels go together; without both, known items are made from an index of texts")
@@ -139,9 +149,10 @@ def _judged(asked: Asked, collection: Index | Collection, queries: Path, qrels: 
 
 def _known(asked: Asked, collection: Index | Collection) -> tuple[str, Evaluation]:
     if not isinstance(collection, Collection):
-        raise InputError("this holds vectors, and known items are made from texts: give --queries and --qrels, or make "
-                         "an index of the texts with kiyas index")
+        raise InputError(f"{asked.directory or asked.documents}: holds vectors, and known items are made from texts: "
+                         "give --queries and --qrels, or make an index of the texts with kiyas index")
     limit = count(asked.limit, "--limit", "kiyas evaluate", 2, 2**31)
+    count(asked.seed, "--seed", "kiyas evaluate", 0, 2**63)
     with show.progress("comparing texts") as report:
         kept = different_texts(collection.texts, progress=report)
     items = known_items([collection.texts[row] for row in kept])
@@ -172,8 +183,8 @@ def _known(asked: Asked, collection: Index | Collection) -> tuple[str, Evaluatio
 def _runs(asked: Asked) -> tuple[str, Evaluation]:
     if asked.qrels is None:
         raise InputError("--run needs --qrels, the judgements that it is held against")
-    if asked.directory or asked.measures or asked.drop_self:
-        raise InputError("--run evaluates rankings as they are; leave --measure and --drop-self out")
+    asked.refuse("rankings, which are taken as they are", "measures", "drop_self", "queries", "query_ids",
+                 "document_ids")
     judgements = read_judgements(asked.qrels)
     runs = [read_run(path) for path in asked.runs]
     for place, one in enumerate(runs):
@@ -196,7 +207,7 @@ def _runs(asked: Asked) -> tuple[str, Evaluation]:
     missing = {one.name: sum(q not in one.ranked for q in queries) for one in runs}
     notes = [*done.notes, *(f"{name} lacks {lacks:,} of the {len(queries):,} judged queries, which count as 0."
                             for name, lacks in missing.items() if lacks)]
-    return f"{len(runs):,} runs on {done.queries:,} judged queries", replace(done, notes=notes)
+    return f"{show.many(len(runs), 'run')} on {done.queries:,} judged queries", replace(done, notes=notes)
 
 
 def _pairs(asked: Asked, path: Path) -> tuple[str, PairEvaluation]:

@@ -6,7 +6,7 @@ import io
 import os
 from pathlib import Path
 
-from kiyas.errors import InputError, message
+from kiyas.errors import InputError
 from kiyas.recurrent import Model
 from kiyas.recurrent.export import export_onnx, to_torch
 
@@ -16,8 +16,8 @@ ENDINGS = (".safetensors", ".onnx", ".pt")
 def write(model: Model, output: Path, state: bool, padding: str | None) -> None:
     """kiyas' own form, ONNX, or a state_dict of PyTorch; the file is replaced as a whole."""  # noqa: D403
     if output.suffix != ".onnx" and (state or padding is not None):
-        raise InputError(message("kiyas recurrent convert", "--state" if state else "--padding",
-                                 "left out, unless the output is .onnx", str(output)))
+        option = "--state" if state else "--padding"
+        raise InputError(f"{option} is for an output that ends in .onnx, not {output.name}")
     if output.suffix == ".onnx":
         export_onnx(model, output, state=state, padding=padding)
     elif output.suffix == ".pt":

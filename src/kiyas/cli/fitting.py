@@ -67,7 +67,7 @@ def material(asked: Asked) -> Material:
                          f"{matched.unknown_queries:,} of queries that are not in the collection.")
     elif not isinstance(collection, Collection):
         raise InputError(f"{asked.directory}: holds vectors, and pairs are made from texts: give --queries and "
-                         "--qrels, make an index of the texts with kiyas index, or call kiyas.fit.fit_own with pairs")
+                         "--qrels, or make an index of the texts with kiyas index")
     if isinstance(collection, Collection):
         try:
             with show.progress("encoding pairs") as report:

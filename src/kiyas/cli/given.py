@@ -20,6 +20,8 @@ def collection(directory: Path | None, documents: Path | None, document_ids: Pat
     """The index or collection of a directory, or an index of a file of vectors."""
     if (directory is None) == (documents is None):
         raise InputError("give an index DIR, or vectors with --documents FILE")
+    if document_ids is not None and documents is None:
+        raise InputError("--document-ids is for the vectors of --documents; an index has its own ids")
     if documents is not None:
         vectors = read_vectors(documents)
         return Index(vectors, ids=None if document_ids is None else read_ids(document_ids, len(vectors)))

@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from kiyas.cli import show
+from kiyas.measures import measure as make_measure
 from kiyas.measures.base import Measure
 from kiyas.measures.catalogue import ALIASES, list_measures, measure_class, parameter_names
 
@@ -20,8 +21,8 @@ def run(name: str | None, json: bool) -> None:
     if name is None:
         _table(json)
     else:
-        # "exponential(trim=0.1)" asks about exponential as well.
-        _one(measure_class(name.partition("(")[0]), json)
+        # "exponential(trim=0.1)" asks about exponential as well, if there is such a measure.
+        _one(type(make_measure(name)) if "(" in name else measure_class(name), json)
 
 
 def _facts(cls: type[Measure]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import exporting, show
+from kiyas.encode.files import of_numpy
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Model, State, Tokenizer, load
 from kiyas.recurrent.tokenizer_files import beside
@@ -62,6 +63,8 @@ class Spelled:
 
     def load(self, model: Path) -> Tokenizer:
         """The tokenizer, or the one beside the model."""
+        if not model.exists():
+            raise FileError(f"{model}: there is no such file")
         file = beside(model) if self.file is None else self.file
         if file is None:
             raise FileError(f"{model}: has no tokenizer beside it ({model.stem}.tokenizer.json); give --tokenizer FILE")
@@ -187,6 +190,7 @@ def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, js
     for path in [output, *([beside_output] if tokenizer is not None else [])]:
         if path.exists() and not written.overwrite:
             raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
+    show.require_file(output, "--output")
     model = chosen.load()
     exporting.write(model, output, written.state, written.padding)
     facts: dict[str, Any] = {"file": str(output), "weights": model.count_parameters(), "bytes": output.stat().st_size}
@@ -220,6 +224,9 @@ def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: boo
     """Run a model on the numbers of a file."""
     if output is not None and output.suffix not in (".npy", ".csv", ".npz"):
         raise InputError(message("kiyas recurrent predict", "--output", "a .npy, .csv or .npz file", str(output)))
+    for path, option in ((output, "--output"), (run.save_state, "--save-state")):
+        if path is not None:
+            show.require_file(path, option)
     model = chosen.load()
     x = _read(data, model)
     state = None if run.state is None else State.load(run.state)
@@ -260,13 +267,15 @@ def _read(data: Path, model: Model) -> Any:
 
 def array_of(path: Path) -> np.ndarray:
     """The array of an .npy file; `FileError` for anything else."""
+    if not path.exists():
+        raise FileError(f"{path}: there is no such file")
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
     except _UNREADABLE as error:
-        raise FileError(f"{path}: cannot be read as .npy: {error}") from None
+        raise FileError(f"{path}: cannot be read as .npy: {of_numpy(error)}") from None
     raise FileError(f"{path}: cannot be read as .npy: it holds several arrays, as an .npz file does")
 
 
@@ -279,7 +288,7 @@ def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             there = list(found)
             made = {name: found[name] for name in names if name in there}
     except _UNREADABLE as error:
-        raise FileError(f"{path}: cannot be read as .npz: {error}") from None
+        raise FileError(f"{path}: cannot be read as .npz: {of_numpy(error)}") from None
     if lacking := [name for name in names if name not in made]:
         raise FileError(f"{path}: has no array {lacking[0]!r}; it has {', '.join(there)}")
     return made

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from kiyas.arrays import Array
 from kiyas.cli import show
+from kiyas.errors import InputError
 from kiyas.fit.files import is_measure, load_measure
 from kiyas.measures import Measure
 from kiyas.measures import measure as make_measure
 from kiyas.measures.hubness import HubnessCorrected
 
+# Measures that no name gives, and the command that makes one.
+_MADE_BY = {"learned": "kiyas learn", "linear_map": "kiyas fit"}
+
 
 def measure_of(text: str) -> Measure:
     """A measure by its text, or the one that ``kiyas fit`` or ``kiyas choose`` wrote into a directory of that name."""
-    return load_measure(text) if is_measure(text) else make_measure(text)
+    if is_measure(text):
+        return load_measure(text)
+    if text in _MADE_BY:
+        raise InputError(f"{text} is made from your data: give the directory that {_MADE_BY[text]} wrote")
+    return make_measure(text)
 
 
 def fitted(measure: Measure, rows: Array) -> Measure:

@@ -102,7 +102,7 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Con
 def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "Hello",
              words: Annotated[int, Parameter(name=["--words", "--steps"])] = 10, temperature: float | None = None,
              top_k: int | None = None, top_p: float | None = None, beams: int | None = None, seed: int | None = None,
-             stop: Several = None, window: int | None = None, padding: str = "pre", carry: Switch = False,
+             stop: Several = None, window: int | None = None, padding: str | None = None, carry: Switch = False,
              start: str | None = None, exclude: Annotated[list[int] | None, Parameter(negative="")] = None,
              config: Config = None, prefix: Prefix = None, precision: Precision = "float32",
              characters: Characters = None, lower: Lower = None, json: Json = False) -> None:
@@ -133,7 +133,7 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
     window
         Read the last so many words anew for each one, padded, as the usual Keras loop (maxlen) does.
     padding
-        Of the window: pre or post.
+        Of the window: pre (unless given) or post.
     carry
         With a window: read it once, and carry the state from there.
     start

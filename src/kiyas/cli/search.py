@@ -112,8 +112,9 @@ def open_index(directory: Path) -> Index:
 
 
 def _k(asked: Asked, most: int) -> int:
-    return min(_DEFAULT_K, most) if asked.k is None else count(asked.k, "-k", "kiyas search", 1, most,
-                                                              "the index has no more")
+    if asked.k is None:
+        return min(_DEFAULT_K, most)
+    return count(asked.k, "-k", "kiyas search", 1, most, "the index has no more" if asked.k > most else "")
 
 
 def _texts(collection: Collection, query: str | None, like: str | None, asked: Asked, measures: list[Any],

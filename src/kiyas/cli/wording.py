@@ -20,8 +20,8 @@ _THINGS = {"X": "the vectors", "vectors": "the vectors", "queries": "the queries
            "texts": "the texts", "text": "the text", "series": "the series", "gains": "the judgements",
            "model": "the model", "pairs": "the pairs", "x": "the data"}
 # What the library's cures are called here.
-_PHRASES = {"from a purpose (advise)": "with --purpose",
-            "unknown='count'": "--allow-unknown",
+_PHRASES = {"from a purpose (advise)": "with --purpose", "unknown='count'": "--allow-unknown",
+            "without resuming": "without --resume",
             "fit with judgements instead": "give judged queries instead, with --queries and --qrels"}
 _KINDS = {"int": "an integer", "float": "a number", "bool": "left without a value"}
 
@@ -76,4 +76,4 @@ def usage(error: CycloptsError) -> str:
         kind = _KINDS.get(getattr(error.target_type, "__name__", ""))
         if kind:
             return f"{error.argument.name} must be {kind}, got {error.token.value!r}"
-    return " ".join(str(error).split()).rstrip(".")
+    return " ".join(str(error).split()).partition(" Available commands")[0].rstrip(".")

@@ -31,20 +31,27 @@ class Asked:
     seed: int | None
     stop: tuple[str, ...]
     window: int | None
-    padding: str
+    padding: str | None
     carry: bool
     start: str | None
     exclude: tuple[int, ...]
 
+    def check(self) -> None:
+        """Raise `InputError` for options of a window where there is none."""
+        for option, given in (("--padding", self.padding is not None), ("--carry", self.carry)):
+            if given and self.window is None:
+                raise InputError(f"{option} is about a window; give --window too, or leave it out")
+
     def drawing(self) -> dict[str, Any]:
         """The arguments of `generate` beside model, tokenizer, text and steps."""
         return {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p, "seed": self.seed,
-                "stop": self.stop, "window": self.window, "padding": self.padding,
+                "stop": self.stop, "window": self.window, "padding": self.padding or "pre",
                 "carry": True if self.carry else None, "start": self.start, "exclude": self.exclude}
 
 
 def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None:
     """Continue a text, each word as soon as it is there."""
+    asked.check()
     tokenizer = spelled.load(chosen.file)
     model = chosen.load()
     _tell_unknown(tokenizer, asked.seed_text)
@@ -55,7 +62,8 @@ def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None
             raise InputError(f"--beams looks for the most probable text, so {drawn[0]} has nothing to say; "
                              "leave one out")
         found = beam_search(model, tokenizer, asked.seed_text, asked.steps, asked.beams, stop=asked.stop,
-                            window=asked.window, padding=asked.padding, start=asked.start, exclude=asked.exclude)
+                            window=asked.window, padding=asked.padding or "pre", start=asked.start,
+                            exclude=asked.exclude)
         if json:
             show.print_json({"texts": [_json(one) for one in found]})
         else:
@@ -123,6 +131,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
         raise InputError("no file was given: kiyas recurrent encode MODEL FILE… -o VECTORS.npy")
     if output.suffix != ".npy":
         raise InputError(message("kiyas recurrent encode", "--output", "a .npy file", str(output)))
+    show.require_file(output, "--output")
     encoder = RecurrentEncoder(file, pooled.tokenizer, layer=pooled.layer, pooling=pooled.pooling, window=pooled.window,
                                config=pooled.config, prefix=pooled.prefix)
     series = [path.suffix == ".npy" for path in files]
@@ -142,8 +151,8 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
     if json:
         show.print_json(facts)
         return
-    show.console().print(Text.assemble((str(output), "bold"), f": {len(vectors):,} vectors of {vectors.shape[1]} "
-                                       f"dimensions ({encoder.layer}, {encoder.pooling})"))
+    show.console().print(Text.assemble((str(output), "bold"), f": {show.many(len(vectors), 'vector')} of "
+                                       f"{vectors.shape[1]} dimensions ({encoder.layer}, {encoder.pooling})"))
 
 
 def _series(files: list[Path]) -> list[np.ndarray]:

@@ -124,15 +124,20 @@ def _read(path: Path, wanted: _Wanted) -> Records:
         return _table(path, ending, wanted)
     if ending in _RECORDS:
         return _records(path, jsonl_records(path) if ending == ".jsonl" else csv_records(path), wanted)
+    text = read_text(path)
+    if not text.strip():
+        raise FileError(f"{path}: holds no text")
     if wanted.lines:
-        return Records(texts=[line for line in read_text(path).splitlines() if line.strip()])
-    return Records(texts=[read_text(path)], ids=[str(path)])
+        return Records(texts=[line for line in text.splitlines() if line.strip()])
+    return Records(texts=[text], ids=[str(path)])
 
 
 # -- vectors ---------------------------------------------------------------------------------------
 
 
 def _vectors(path: Path, ending: str, name: str | None) -> np.ndarray:
+    if name is not None and ending in (".npy", ".fvecs"):
+        raise FileError(f"{path}: holds one array without a name; leave --vector-column out")
     try:
         if ending == ".npy":
             return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -145,7 +150,12 @@ def _vectors(path: Path, ending: str, name: str | None) -> np.ndarray:
     except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path}: cannot be read as {ending}: {error}") from None
+        raise FileError(f"{path}: cannot be read as {ending}: {of_numpy(error)}") from None
+
+
+def of_numpy(error: Exception) -> str:
+    """What NumPy says of a file, without its advice to unpickle what it does not know."""
+    return "it holds no array of numbers" if "allow_pickle" in str(error) else str(error)
 
 
 def _safetensors(path: Path, name: str | None) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiyas.arrays import Array, to_numpy
+from kiyas.arrays import Array, count, to_numpy
 from kiyas.errors import InputError, message
 
 
@@ -44,6 +44,7 @@ def folds_of(groups: Sequence[int] | np.ndarray, folds: int, seed: int) -> np.nd
     >>> bool(fold[0] == fold[1]), bool(fold[3] == fold[4]), np.bincount(fold).tolist()
     (True, True, [3, 3])
     """
+    count(seed, "seed", "folds_of", 0, 2**63)
     labels, group = np.unique(np.asarray(groups), return_inverse=True)
     sizes = np.bincount(group)
     if labels.size < folds:

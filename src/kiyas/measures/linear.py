@@ -209,7 +209,11 @@ class Mahalanobis(LinearMap):
     def fit(self, X: Array) -> Self:
         """A copy whose covariance is that of the rows ``X`` (n, d), n ≥ 2; a given one stays."""
         X = matrix(X, "X", f"{self.name}.fit", dims=None if self.covariance is None else self.dims)
-        return self if self.covariance is not None else self.with_(state=Covariance().add(X))
+        if self.covariance is not None:
+            return self
+        if X.shape[0] < 2:
+            raise InputError(message(f"{self.name}.fit", "X", "of at least 2 rows", f"{X.shape[0]}"))
+        return self.with_(state=Covariance().add(X))
 
     def update(self, X_in: Array | None = None, X_out: Array | None = None) -> Self:
         """A refreshed copy after rows came in and rows went out; see `Covariance` for the limits.

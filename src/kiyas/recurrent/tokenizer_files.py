@@ -56,7 +56,10 @@ def read_tokenizer(path: Path, options: dict[str, Any]) -> Tokenizer:
         except UnicodeDecodeError as error:
             raise FileError(f"{path}: is not UTF-8 at byte {error.start}, so no JSON") from None
         return _of_json(_parsed(text, str(path)), str(path), options)
-    return _of_pickle(data, str(path), options)
+    try:
+        return _of_pickle(data, str(path), options)
+    except FileError as error:
+        raise FileError(f"{error}; a tokenizer is Keras' JSON, a pickled one or a JSON vocabulary") from None
 
 
 def beside(model: Path) -> Path | None:

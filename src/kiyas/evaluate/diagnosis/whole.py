@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kiyas import __version__
-from kiyas.arrays import Array, matrix, row_blocks, to_numpy
+from kiyas.arrays import Array, count, matrix, row_blocks, to_numpy
 from kiyas.errors import InputError, KiyasError, message
 from kiyas.evaluate.contenders import contenders, row_norms
 from kiyas.evaluate.diagnosis import neighbours as near
@@ -66,6 +66,7 @@ def diagnose(documents: Array, queries: Array | None = None, *, lengths: Array |
     """
     X = np.asarray(to_numpy(matrix(documents, "documents", "diagnose")))
     Q = None if queries is None else np.asarray(to_numpy(matrix(queries, "queries", "diagnose", dims=X.shape[1])))
+    count(seed, "seed", "diagnose", 0, 2**63)
     if len(X) < 3:
         raise InputError(message("diagnose", "documents", "at least three rows", len(X)))
     characters = _each(lengths, len(X), "lengths")

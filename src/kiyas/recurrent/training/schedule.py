@@ -24,7 +24,7 @@ class Schedule:
     >>> Schedule(epochs=0)
     Traceback (most recent call last):
         ...
-    kiyas.errors.InputError: Schedule: 'epochs' must be an integer from 1 to 1099511627776, got 0
+    kiyas.errors.InputError: Schedule: 'epochs' must be an integer from 1, got 0
     """
 
     epochs: int = 20
