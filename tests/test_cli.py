@@ -91,6 +91,15 @@ def test_compare_errors(run, a, b, words):
     assert words in run("compare", a, b, code=1)
 
 
+def test_measures_that_no_name_gives_are_made_by_a_command(run):
+    from kiyas.cli.named import MADE_BY
+
+    rows = {m["measure"]: m["reason"] for m in json.loads(run("compare", "1,2", "3,4", "--json"))["measures"]}
+    assert {name: reason for name, reason in rows.items() if "made" in (reason or "")} == \
+        {"learned": "is made from a collection by kiyas learn", "linear_map": "is made from a collection by kiyas fit"}
+    assert set(MADE_BY) <= set(rows)
+
+
 def test_compare_says_that_a_measure_needs_rows(run):
     for measure in ("csls", "mahalanobis", "gower"):
         assert run("compare", "1,2", "3,4", "-m", measure, code=1) == \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ from rich.text import Text
 
 from kiyas.arrays import count
 from kiyas.cli import show
-from kiyas.cli.named import measure_of
+from kiyas.cli.named import MADE_BY, measure_of
 from kiyas.encode.files import is_vector_file, read_files, read_vectors
 from kiyas.errors import InputError, KiyasError, NotFittedError
 from kiyas.measures import list_measures
 from kiyas.measures import measure as make_measure
 from kiyas.measures.base import Measure
-from kiyas.measures.catalogue import measure_class
 from kiyas.search import Index
 
 
@@ -61,10 +59,8 @@ def run(a: str, b: str, measures: list[str], encoder: str, top: int, json: bool)
 
 
 def _by_name(name: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    needed = [f.name for f in fields(measure_class(name)) if f.init and f.default is MISSING
-              and f.default_factory is MISSING]
-    if needed:
-        return _missing(name, f"needs {', '.join(needed)}")
+    if name in MADE_BY:
+        return _missing(name, f"is made from a collection by {MADE_BY[name]}")
     return _row(make_measure(name), x, y)
 
 

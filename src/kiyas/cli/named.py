@@ -11,15 +11,15 @@ from kiyas.measures import measure as make_measure
 from kiyas.measures.hubness import HubnessCorrected
 
 # Measures that no name gives, and the command that makes one.
-_MADE_BY = {"learned": "kiyas learn", "linear_map": "kiyas fit"}
+MADE_BY = {"learned": "kiyas learn", "linear_map": "kiyas fit"}
 
 
 def measure_of(text: str) -> Measure:
     """A measure by its text, or the one that ``kiyas fit`` or ``kiyas choose`` wrote into a directory of that name."""
     if is_measure(text):
         return load_measure(text)
-    if text in _MADE_BY:
-        raise InputError(f"{text} is made from your data: give the directory that {_MADE_BY[text]} wrote")
+    if text in MADE_BY:
+        raise InputError(f"{text} is made from your data: give the directory that {MADE_BY[text]} wrote")
     return make_measure(text)
 
 
