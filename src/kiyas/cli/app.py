@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from kiyas import __version__
 from kiyas.cli.options import (
+    EVERY,
     AllowUnknown,
     Apply,
     By,
@@ -31,7 +32,7 @@ from kiyas.cli.options import (
 )
 from kiyas.cli.recurrent import app as recurrent
 
-app = App(name="kiyas", version=__version__, help_format="plaintext",
+app = App(name="kiyas", version=__version__, help_format="plaintext", default_parameter=EVERY,
           help="Retrieval with the similarity measure you choose, exact and fast.")
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token, convert
+
+
+def _strict(kind: Any, tokens: Sequence[Token]) -> Any:
+    # cyclopts would round 2.7 to 3 where an integer is wanted.
+    if re.search(r"\bint\b", str(kind)) and any("." in token.value for token in tokens):
+        raise ValueError("no integer")
+    return convert(kind, tokens)
+
+
+EVERY = Parameter(converter=_strict)
 
 
 def _switch(help: str, *, name: str | None = None) -> Parameter:

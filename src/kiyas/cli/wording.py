@@ -73,7 +73,8 @@ def usage(error: CycloptsError) -> str:
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
     if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
-        kind = _KINDS.get(getattr(error.target_type, "__name__", ""))
+        wanted = str(error.target_type)
+        kind = next((words for name, words in _KINDS.items() if re.search(rf"\b{name}\b", wanted)), None)
         if kind:
             return f"{error.argument.name} must be {kind}, got {error.token.value!r}"
     return " ".join(str(error).split()).partition(" Available commands")[0].rstrip(".")
