@@ -23,7 +23,7 @@ _THINGS = {"X": "the vectors", "vectors": "the vectors", "queries": "the queries
 _PHRASES = {"from a purpose (advise)": "with --purpose", "unknown='count'": "--allow-unknown",
             "without resuming": "without --resume",
             "fit with judgements instead": "give judged queries instead, with --queries and --qrels"}
-_KINDS = {"int": "an integer", "float": "a number", "bool": "left without a value"}
+_KINDS = {"int": "must be an integer, got {!r}", "float": "must be a number, got {!r}", "bool": "takes no value"}
 
 
 def in_words(error: KiyasError, command: Callable[..., Any]) -> str:
@@ -71,10 +71,11 @@ def usage(error: CycloptsError) -> str:
         left = " ".join(t.strip() for t in error.unused_tokens or [])
         return f"one too many: {left}; a text of several words goes in quotes"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
+        given = getattr(error, "keyword", None)  # cyclopts 3 does not tell
+        return f"{given} needs a value" if given else f"{error.argument.name} is missing"
     if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
         wanted = str(error.target_type)
         kind = next((words for name, words in _KINDS.items() if re.search(rf"\b{name}\b", wanted)), None)
         if kind:
-            return f"{error.argument.name} must be {kind}, got {error.token.value!r}"
+            return f"{error.argument.name} {kind.format(error.token.value)}"
     return " ".join(str(error).split()).partition(" Available commands")[0].rstrip(".")
