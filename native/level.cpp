@@ -241,30 +241,38 @@ uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& que
 
 // ---- turned rows --------------------------------------------------------------------------------
 
-void turn(const float* const x[4], int rows, const float* m, int64_t dims, double* const out[4]) {
-  constexpr int64_t width = 16;  // columns at a time, four rows of which fit the registers
-  const float* row[4];
-  for (int r = 0; r < 4; ++r) row[r] = x[std::min(r, rows - 1)];
-  for (int64_t column = 0; column < dims; column += width) {
-    const int64_t columns = std::min(width, dims - column);
-    double sum[4][width] = {};
+// Rows × width columns at a time, which fit the registers; a single row takes more columns, so that the matrix is read
+// along its lines and no sum waits for the one before.
+template <int Rows, int64_t Width>
+void turn_rows(const float* const* x, const float* m, int64_t dims, double* const* out) {
+  for (int64_t column = 0; column < dims; column += Width) {
+    const int64_t columns = std::min(Width, dims - column);
+    double sum[Rows][Width] = {};
     for (int64_t part = 0; part < dims; part += kTurnPart) {
-      float short_sum[4][width] = {};
+      float short_sum[Rows][Width] = {};
       const int64_t end = std::min(dims, part + kTurnPart);
-      if (columns == width) {
+      if (columns == Width) {
         for (int64_t i = part; i < end; ++i)
-          for (int r = 0; r < 4; ++r)
-            for (int64_t j = 0; j < width; ++j) short_sum[r][j] += row[r][i] * m[i * dims + column + j];
+          for (int r = 0; r < Rows; ++r)
+            for (int64_t j = 0; j < Width; ++j) short_sum[r][j] += x[r][i] * m[i * dims + column + j];
       } else {
         for (int64_t i = part; i < end; ++i)
-          for (int r = 0; r < 4; ++r)
-            for (int64_t j = 0; j < columns; ++j) short_sum[r][j] += row[r][i] * m[i * dims + column + j];
+          for (int r = 0; r < Rows; ++r)
+            for (int64_t j = 0; j < columns; ++j) short_sum[r][j] += x[r][i] * m[i * dims + column + j];
       }
-      for (int r = 0; r < 4; ++r)
-        for (int64_t j = 0; j < width; ++j) sum[r][j] += short_sum[r][j];
+      for (int r = 0; r < Rows; ++r)
+        for (int64_t j = 0; j < Width; ++j) sum[r][j] += short_sum[r][j];
     }
-    for (int r = 0; r < rows; ++r)
+    for (int r = 0; r < Rows; ++r)
       for (int64_t j = 0; j < columns; ++j) out[r][column + j] = sum[r][j];
+  }
+}
+
+void turn(const float* const x[4], int rows, const float* m, int64_t dims, double* const out[4]) {
+  if (rows == 4) {
+    turn_rows<4, 16>(x, m, dims, out);
+  } else {
+    for (int r = 0; r < rows; ++r) turn_rows<1, 64>(x + r, m, dims, out + r);
   }
 }
 
