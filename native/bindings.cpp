@@ -70,8 +70,12 @@ struct PyGrid {
 
 struct PyGridCodes {
   Out<uint8_t, 1> codes;
+  std::optional<Out<uint8_t, 1>> low;
   Out<float, 1> error, worst;
-  GridCodes codes_of() const { return {codes.data(), error.data(), worst.data()}; }
+  std::optional<Out<float, 1>> coarse;
+  GridCodes codes_of() const {
+    return {codes.data(), low ? low->data() : nullptr, error.data(), worst.data(), coarse ? coarse->data() : nullptr};
+  }
 };
 
 struct PyScan {
@@ -297,7 +301,10 @@ NB_MODULE(_native, m) {
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg().none());
   nb::class_<PyGrid>(m, "Grid").def(nb::init<In<int64_t, 1>, In<double, 1>, In<double, 1>, double>());
-  nb::class_<PyGridCodes>(m, "GridCodes").def(nb::init<Out<uint8_t, 1>, Out<float, 1>, Out<float, 1>>());
+  nb::class_<PyGridCodes>(m, "GridCodes")
+      .def(nb::init<Out<uint8_t, 1>, std::optional<Out<uint8_t, 1>>, Out<float, 1>, Out<float, 1>,
+                    std::optional<Out<float, 1>>>(),
+           nb::arg("codes"), nb::arg("low").none(), nb::arg("error"), nb::arg("worst"), nb::arg("coarse").none());
   nb::class_<PyScan>(m, "Scan").def(
       nb::init<int64_t, int64_t, Maybe<uint8_t>, Maybe<int64_t>, double, int64_t, int>(), nb::arg("rows"), nb::arg("k"),
       nb::arg("allowed").none(), nb::arg("excluded").none(), nb::arg("start"), nb::arg("limit"), nb::arg("threads"));

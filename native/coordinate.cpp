@@ -1,6 +1,7 @@
 #include "coordinate.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -37,25 +38,41 @@ double trimmed(const Histogram& h, const double* loss, int64_t dims, int64_t dro
   return sum;
 }
 
+// The value of high half 0, the middle of codes 0 to 15.
+double middle(const Grid& grid, int64_t i) { return grid.low[i] + 8 * grid.step; }
+
 }  // namespace
 
 void encode_grid(const Rows& rows, const Grid& grid, int64_t begin, int64_t end, const GridCodes& out, int threads) {
+  const int64_t d = grid.dims, half = half_of(d);
   parallel(end - begin, 256, threads, [&](int, int64_t from, int64_t to) {
     std::vector<double> x(rows.dims);
+    std::vector<uint8_t> code(2 * half, 0);
     for (int64_t j = begin + from; j < begin + to; ++j) {
       rows.read(j, x.data());
-      double sum = 0, worst = 0;
-      for (int64_t i = 0; i < grid.dims; ++i) {
+      double sum = 0, worst = 0, coarse = 0;
+      for (int64_t i = 0; i < d; ++i) {
         const double folded = x[grid.pick[i]] * grid.scale[i];
         const double c = std::clamp(std::nearbyint((folded - grid.low[i]) / grid.step), 0.0, 255.0);
-        out.codes[j * grid.dims + i] = static_cast<uint8_t>(c);
+        code[i] = static_cast<uint8_t>(c);
         // The last term pays for rounding the folded value.
-        const double e = std::fabs(folded - (grid.low[i] + c * grid.step)) + 1e-15 * (std::fabs(folded) + std::fabs(grid.low[i]));
+        const double rounding = 1e-15 * (std::fabs(folded) + std::fabs(grid.low[i]));
+        const double e = std::fabs(folded - (grid.low[i] + c * grid.step)) + rounding;
         sum += e;
         worst = std::max(worst, e);
+        coarse += std::fabs(folded - (middle(grid, i) + (code[i] & 0xf0) * grid.step)) + rounding;
       }
       out.error[j] = round_up(sum * (1 + 1e-9));
       out.worst[j] = round_up(worst * (1 + 1e-9));
+      if (!out.low) {
+        std::copy_n(code.data(), d, out.codes + j * d);
+        continue;
+      }
+      out.coarse[j] = round_up(coarse * (1 + 1e-9));
+      for (int64_t i = 0; i < half; ++i) {
+        out.codes[j * half + i] = static_cast<uint8_t>(code[i] >> 4 | (code[half + i] & 0xf0));
+        out.low[j * half + i] = static_cast<uint8_t>((code[i] & 15) | code[half + i] << 4);
+      }
     }
   });
 }
@@ -81,13 +98,35 @@ GridQuery grid_query(const Grid& grid, const double* folded) {
 CoordinateFamily::CoordinateFamily(const Level& level, const Grid& grid, const GridCodes& codes, int64_t rows,
                                    const CoordinateMeasure& measure, const double* folded, int count, RawScorer* raw)
     : level_(level), grid_(grid), codes_(codes), measure_(measure), raw_(raw), query_(count) {
+  const int64_t d = grid.dims, half = half_of(d);
+  std::vector<double> middles(d);
+  for (int64_t i = 0; i < d; ++i) middles[i] = middle(grid, i);
+  Grid high = grid;
+  high.low = middles.data();
   for (int j = 0; j < count; ++j) {
-    query_[j].grid = grid_query(grid, folded + j * grid.dims);
+    Prepared& query = query_[j];
+    query.grid = grid_query(grid, folded + j * d);
+    if (codes.low) {
+      query.high = grid_query(high, folded + j * d);
+      std::vector<uint8_t> runs(2 * (half + kSlack), 0);
+      std::copy_n(query.high.codes.begin(), half, runs.begin());
+      std::copy_n(query.high.codes.begin() + half, d - half, runs.begin() + half + kSlack);
+      query.high.codes = std::move(runs);
+    }
     if (measure.linear) continue;
-    query_[j].cap = cut(query_[j], rows);
-    make_table(query_[j]);
-    if (raw && measure.dropped > 0) raw->cut(j, query_[j].cap);
+    query.cap = cut(query, rows);
+    make_table(query);
+    if (raw && measure.dropped > 0) raw->cut(j, query.cap);
   }
+}
+
+const uint8_t* CoordinateFamily::whole(int64_t row) const {
+  if (!codes_.low) return codes_.codes + row * grid_.dims;
+  thread_local std::vector<uint8_t> bytes;
+  const int64_t half = half_of(grid_.dims);
+  bytes.resize(2 * half + kSlack);
+  level_.join(codes_.codes + row * half, codes_.low + row * half, half, bytes.data());
+  return bytes.data();
 }
 
 // Any cap gives a valid bound, Σ of the kept >= Σ min(loss, cap) - dropped·cap; the best is the loss at which
@@ -98,7 +137,7 @@ double CoordinateFamily::cut(const Prepared& query, int64_t rows) const {
   double least = kInfinity, cap = measure_.loss[255];
   for (int64_t s = 0; s < looked; ++s) {
     const int64_t row = s * rows / looked;
-    const Histogram h = gaps(codes_.codes + row * grid_.dims, query.grid.codes.data(), grid_.dims);
+    const Histogram h = gaps(whole(row), query.grid.codes.data(), grid_.dims);
     const double sum = trimmed(h, measure_.loss, grid_.dims, measure_.dropped);
     if (sum >= least) continue;
     least = sum;
@@ -127,42 +166,96 @@ void CoordinateFamily::make_table(Prepared& query) const {
   }
 }
 
+double CoordinateFamily::reach(double threshold) const {
+  const double most = measure_.finish.most_loss(threshold);
+  return most < kInfinity ? most + measure_.finish.slack(most) : kInfinity;
+}
+
+uint64_t CoordinateFamily::within(const Prepared& query, const GridQuery& on, const uint32_t* sums, const float* error,
+                                  const float* worst, int rows, double reach) const {
+  uint64_t mask = 0;
+  if (measure_.linear) {
+    const double room = reach + on.error - on.excess;
+    for (int i = 0; i < rows; ++i)
+      mask |= static_cast<uint64_t>(!(grid_.step * (1 - 1e-12) * sums[i] - error[i] > room)) << i;
+    return mask;
+  }
+  const bool smooth = std::isfinite(measure_.lipschitz);
+  const double slope = smooth ? measure_.lipschitz : 0;
+  const double room = reach + static_cast<double>(measure_.dropped) * query.cap * (1 + 1e-12) + slope * on.error;
+  const double half = grid_.step * kHalf;
+  for (int i = 0; i < rows; ++i) {
+    const bool loose = !smooth && worst[i] > half;
+    const bool beyond = query.unit * (1 - 1e-12) * sums[i] - slope * error[i] > room;
+    mask |= static_cast<uint64_t>(loose || !beyond) << i;
+  }
+  return mask;
+}
+
+// Reading half the bytes pays where they are read for one query. The loss must be known to change no faster than the
+// difference: a jump may hide between the middle of 16 codes and the others.
+bool CoordinateFamily::coarse(int count) const {
+  return codes_.low && count == 1 && std::isfinite(measure_.lipschitz);
+}
+
 void CoordinateFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
-                              uint64_t* masks, Looks&) const {
+                              uint64_t* masks, Looks& looks) const {
   uint32_t sums[kBlock];
-  const uint8_t* codes = codes_.codes + start * grid_.dims;
+  const int64_t d = grid_.dims, half = half_of(d);
+  const bool first_look = coarse(count);
+  const uint8_t* codes = codes_.codes + start * (codes_.low ? half : d);
+  int64_t stride = d;
+  if (codes_.low && !first_look) {
+    stride = 2 * half;
+    if (looks.start != start) {
+      looks.codes.resize(kBlock * stride + kSlack);
+      for (int i = 0; i < rows; ++i)
+        level_.join(codes + i * half, codes_.low + (start + i) * half, half, looks.codes.data() + i * stride);
+      looks.start = start;
+    }
+    codes = looks.codes.data();
+  }
   for (int j = 0; j < count; ++j) {
     const Prepared& query = query_[first + j];
-    const double most = measure_.finish.most_loss(thresholds[j]);
+    const double most = reach(thresholds[j]);
     if (!(most < kInfinity)) {
       masks[j] = ~uint64_t{0};
       continue;
     }
-    const double reach = most + measure_.finish.slack(most);
-    uint64_t mask = 0;
-    if (measure_.linear) {
-      level_.l1(codes, grid_.dims, rows, query.grid.codes.data(), grid_.dims, sums);
-      const double room = reach + query.grid.error - query.grid.excess;
-      for (int i = 0; i < rows; ++i)
-        mask |= static_cast<uint64_t>(!(grid_.step * (1 - 1e-12) * sums[i] - codes_.error[start + i] > room)) << i;
-    } else {
-      level_.table(codes, grid_.dims, rows, query.grid.codes.data(), grid_.dims, query.base, query.slope, sums);
-      const bool smooth = std::isfinite(measure_.lipschitz);
-      const double slope = smooth ? measure_.lipschitz : 0;
-      const double room = reach + static_cast<double>(measure_.dropped) * query.cap * (1 + 1e-12) + slope * query.grid.error;
-      const double half = grid_.step * kHalf;
-      for (int i = 0; i < rows; ++i) {
-        const bool loose = !smooth && codes_.worst[start + i] > half;
-        const bool beyond = query.unit * (1 - 1e-12) * sums[i] - slope * codes_.error[start + i] > room;
-        mask |= static_cast<uint64_t>(loose || !beyond) << i;
-      }
-    }
-    masks[j] = mask;
+    const GridQuery& on = first_look ? query.high : query.grid;
+    if (first_look && measure_.linear) level_.l1_high(codes, half, rows, on.codes.data(), sums);
+    else if (first_look) level_.table_high(codes, half, rows, on.codes.data(), query.base, query.slope, sums);
+    else if (measure_.linear) level_.l1(codes, stride, rows, on.codes.data(), d, sums);
+    else level_.table(codes, stride, rows, on.codes.data(), d, query.base, query.slope, sums);
+    masks[j] = within(query, on, sums, (first_look ? codes_.coarse : codes_.error) + start, codes_.worst + start, rows, most);
   }
+  looks.first = first_look;
+}
+
+void CoordinateFamily::prefetch(int64_t row) const {
+  if (!codes_.low) return;
+  const int64_t half = half_of(grid_.dims);
+  for (int64_t i = 0; i < half; i += 64) __builtin_prefetch(codes_.low + row * half + i);
+}
+
+uint64_t CoordinateFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const {
+  const double most = reach(threshold);
+  if (!looks.first || !(most < kInfinity)) return mask;
+  // What the high halves let through, in whole bytes.
+  const Prepared& query = query_[first + j];
+  uint64_t kept = 0;
+  for (; mask; mask &= mask - 1) {
+    const int64_t row = start + std::countr_zero(mask);
+    uint32_t sum;
+    if (measure_.linear) level_.l1(whole(row), grid_.dims, 1, query.grid.codes.data(), grid_.dims, &sum);
+    else level_.table(whole(row), grid_.dims, 1, query.grid.codes.data(), grid_.dims, query.base, query.slope, &sum);
+    if (within(query, query.grid, &sum, codes_.error + row, codes_.worst + row, 1, most)) kept |= mask & -mask;
+  }
+  return kept;
 }
 
 CoordinateFamily::Losses CoordinateFamily::losses(const Prepared& query, int64_t row) const {
-  const uint8_t* x = codes_.codes + row * grid_.dims;
+  const uint8_t* x = whole(row);
   const double errors = static_cast<double>(codes_.error[row]) + query.grid.error;
   if (measure_.linear) {
     uint32_t sum;
@@ -201,7 +294,7 @@ Interval CoordinateFamily::by_tables(const Prepared& q, int64_t row) const {
   Interval s{finish.by_loss(loss.high + finish.slack(loss.high)),
              finish.by_loss(loss.low - finish.slack(loss.low))};
   if (loss.high == kInfinity) s.low = -kInfinity;
-  const uint8_t* x = codes_.codes + row * grid_.dims;
+  const uint8_t* x = whole(row);
   const uint8_t* codes = q.grid.codes.data();
   const bool loose = codes_.worst[row] > grid_.step * kHalf;
   const auto gap = [&](int64_t i) { return x[i] > codes[i] ? x[i] - codes[i] : codes[i] - x[i]; };

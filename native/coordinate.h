@@ -21,11 +21,17 @@ struct Grid {
   int64_t dims;
 };
 
+// Either whole bytes, rows × dims, or split: the high halves of a row's bytes lie apart from the low ones, so that a
+// first look reads half a byte a dimension. Byte i of a half row holds dimensions i (low nibble) and half + i.
 struct GridCodes {
-  uint8_t* codes;  // rows × dims
+  uint8_t* codes;  // rows × dims, or rows × half of high halves
+  uint8_t* low;    // rows × half; null where bytes are whole
   float* error;    // a row: Σ |x'ᵢ - x̂'ᵢ|, rounded up
   float* worst;    // a row: the largest of them, rounded up
+  float* coarse;   // a row: Σ |x'ᵢ - x̂'ᵢ| of the high halves alone, each standing for the middle of its 16 codes
 };
+
+inline int64_t half_of(int64_t dims) { return (dims + 1) / 2; }
 
 void encode_grid(const Rows& rows, const Grid& grid, int64_t begin, int64_t end, const GridCodes& out, int threads);
 
@@ -64,11 +70,14 @@ class CoordinateFamily final : public Family {
                    const CoordinateMeasure& measure, const double* folded, int count, RawScorer* raw);
   void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
               Looks& looks) const override;
+  void prefetch(int64_t row) const override;
+  uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:
   struct Prepared {
     GridQuery grid;
+    GridQuery high;  // on the grid of high halves, its codes in two runs as l1_high takes them
     double cap = 0;   // per-dimension loss is cut here: the dual of trimming
     double unit = 0;  // value of one unit of the table kernel
     uint8_t base[16] = {}, slope[16] = {};
@@ -76,6 +85,13 @@ class CoordinateFamily final : public Family {
   struct Losses {
     double low, high;
   };
+  // Rows whose loss by sums of their codes with a query's may stay within `reach`; errors of the rows.
+  uint64_t within(const Prepared& query, const GridQuery& on, const uint32_t* sums, const float* error, const float* worst,
+                  int rows, double reach) const;
+  double reach(double threshold) const;  // the largest loss that reaches the threshold
+  // Whether the high halves alone are looked at first.
+  bool coarse(int count) const;
+  const uint8_t* whole(int64_t row) const;  // a row's bytes, good until the next call of the thread
   Losses losses(const Prepared& query, int64_t row) const;
   void make_table(Prepared& query) const;
   double cut(const Prepared& query, int64_t rows) const;

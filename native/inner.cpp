@@ -267,7 +267,7 @@ void InnerFamily::prefetch(int64_t row) const {
 }
 
 uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask,
-                             const Looks& looks) const {
+                             Looks& looks) const {
   const int query = first + j;
   // What the head let through, most of it for want of the tail.
   if (codes_.tail_dims == 0 || !queries_.trusted(query)) return mask;

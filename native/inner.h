@@ -89,7 +89,7 @@ class InnerFamily final : public Family {
   void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
               Looks& looks) const override;
   void prefetch(int64_t row) const override;
-  uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, const Looks& looks) const override;
+  uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
   // Intervals of the cosine of rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start
   // begins a group.

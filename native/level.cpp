@@ -48,25 +48,79 @@ void sums(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int6
   }
 }
 
+// As `sums`, of high halves.
+template <class Op>
+void sums_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, const Op& op, uint32_t* out) {
+  const V top = every(0xf0);
+  const uint8_t* other = q + half + kSlack;
+  for (int r = 0; r < rows; r += 4) {
+    V acc[4] = {zero(), zero(), zero(), zero()};
+    const uint8_t* row[4];
+    for (int i = 0; i < 4; ++i) row[i] = high + std::min(r + i, rows - 1) * half;
+    const auto step = [&](int64_t at, V mask) {
+      const V y = load(q + at), z = load(other + at);
+      for (int i = 0; i < 4; ++i) {
+        const V x = both(load(row[i] + at), mask);
+        acc[i] = op(op(acc[i], both(shift_left4(x), top), y), both(x, top), z);
+      }
+    };
+    int64_t at = 0;
+    for (; at + kWidth <= half; at += kWidth) step(at, every(0xff));
+    if (at < half) step(at, tail_mask(static_cast<int>(half - at)));
+    int32_t four[4];
+    reduce_four(acc[0], acc[1], acc[2], acc[3], four);
+    for (int i = 0; i < 4 && r + i < rows; ++i) out[r + i] = static_cast<uint32_t>(four[i]);
+  }
+}
+
+inline V add_gaps(V acc, V x, V y) { return add32(acc, sad(x, y)); }
+
 void l1(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
-  sums(codes, stride, rows, q, dims, [](V acc, V x, V y) { return add32(acc, sad(x, y)); }, out);
+  sums(codes, stride, rows, q, dims, [](V acc, V x, V y) { return add_gaps(acc, x, y); }, out);
+}
+
+void l1_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, uint32_t* out) {
+  sums_high(high, half, rows, q, [](V acc, V x, V y) { return add_gaps(acc, x, y); }, out);
 }
 
 void maxima(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
   sums(codes, stride, rows, q, dims, [](V acc, V x, V y) { return add32(acc, sad(larger(x, y), zero())); }, out);
 }
 
+// Σ 16·base[k>>4] + slope[k>>4]·(k&15), k = |x - y|.
+struct Segments {
+  V base, slope, low = every(15), sixteens = every(16);
+  Segments(const uint8_t* b, const uint8_t* s) : base(table16(b)), slope(table16(s)) {}
+  V operator()(V acc, V x, V y) const {
+    const V k = gap(x, y), segment = both(shift_right4(k), low);
+    return add_products(acc, lookup(base, segment), sixteens, lookup(slope, segment), both(k, low));
+  }
+};
+
 void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
            const uint8_t* slope, uint32_t* out) {
-  const V b = table16(base), s = table16(slope), low = every(15), ones = every16(1);
-  sums(codes, stride, rows, q, dims,
-       [=](V acc, V x, V y) {
-         const V k = gap(x, y), segment = both(shift_right4(k), low);
-         const V steps = pair_products(lookup(s, segment), both(k, low));
-         acc = add32(acc, pair_sums(steps, ones));
-         return add32(acc, shift_left4(sad(lookup(b, segment), zero())));
-       },
-       out);
+  sums(codes, stride, rows, q, dims, Segments(base, slope), out);
+}
+
+void table_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, const uint8_t* base, const uint8_t* slope,
+                uint32_t* out) {
+  sums_high(high, half, rows, q, Segments(base, slope), out);
+}
+
+void join(const uint8_t* high, const uint8_t* low, int64_t half, uint8_t* out) {
+  const V top = every(0xf0), bottom = every(15);
+  const auto step = [&](const uint8_t* h, const uint8_t* l, uint8_t* first, uint8_t* second) {
+    const V x = load(h), y = load(l);
+    store(first, either(both(shift_left4(x), top), both(y, bottom)));
+    store(second, either(both(x, top), both(shift_right4(y), bottom)));
+  };
+  int64_t i = 0;
+  for (; i + kWidth <= half; i += kWidth) step(high + i, low + i, out + i, out + half + i);
+  if (i == half) return;
+  uint8_t first[kWidth], second[kWidth];
+  step(high + i, low + i, first, second);
+  std::memcpy(out + i, first, half - i);
+  std::memcpy(out + half + i, second, half - i);
 }
 
 #else  // plain loops: x86-64 baseline, ARM
@@ -81,19 +135,53 @@ void sums(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int6
   }
 }
 
+template <class Op>
+void sums_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, const Op& op, uint32_t* out) {
+  const uint8_t* other = q + half + kSlack;
+  for (int r = 0; r < rows; ++r, high += half) {
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < half; ++i) sum += op((high[i] & 15) << 4, q[i]) + op(high[i] & 0xf0, other[i]);
+    out[r] = sum;
+  }
+}
+
+inline uint32_t gap(int x, int y) { return static_cast<uint32_t>(x > y ? x - y : y - x); }
+
 void l1(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
-  sums(codes, stride, rows, q, dims, [](int x, int y) { return static_cast<uint32_t>(x > y ? x - y : y - x); }, out);
+  sums(codes, stride, rows, q, dims, gap, out);
+}
+
+void l1_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, uint32_t* out) {
+  sums_high(high, half, rows, q, gap, out);
 }
 
 void maxima(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out) {
   sums(codes, stride, rows, q, dims, [](int x, int y) { return static_cast<uint32_t>(std::max(x, y)); }, out);
 }
 
+struct Segments {
+  uint32_t value[256];
+  Segments(const uint8_t* base, const uint8_t* slope) {
+    for (uint32_t k = 0; k < 256; ++k) value[k] = 16u * base[k >> 4] + slope[k >> 4] * (k & 15);
+  }
+  uint32_t operator()(int x, int y) const { return value[gap(x, y)]; }
+};
+
 void table(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
            const uint8_t* slope, uint32_t* out) {
-  uint32_t value[256];
-  for (uint32_t k = 0; k < 256; ++k) value[k] = 16u * base[k >> 4] + slope[k >> 4] * (k & 15);
-  sums(codes, stride, rows, q, dims, [&](int x, int y) { return value[x > y ? x - y : y - x]; }, out);
+  sums(codes, stride, rows, q, dims, Segments(base, slope), out);
+}
+
+void table_high(const uint8_t* high, int64_t half, int rows, const uint8_t* q, const uint8_t* base, const uint8_t* slope,
+                uint32_t* out) {
+  sums_high(high, half, rows, q, Segments(base, slope), out);
+}
+
+void join(const uint8_t* high, const uint8_t* low, int64_t half, uint8_t* out) {
+  for (int64_t i = 0; i < half; ++i) {
+    out[i] = static_cast<uint8_t>((high[i] & 15) << 4 | (low[i] & 15));
+    out[half + i] = static_cast<uint8_t>((high[i] & 0xf0) | low[i] >> 4);
+  }
 }
 
 #endif
@@ -478,6 +566,6 @@ float code_dot(const uint8_t* codes, const float* q, int64_t dims) {
 
 extern const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, inner_filter, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, l1_high, table_high, join, inner_filter, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
 
 }  // namespace kiyas

@@ -72,6 +72,13 @@ struct Level {
   void (*maxima)(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, uint32_t* out);
   void (*table)(const uint8_t* codes, int64_t stride, int rows, const uint8_t* q, int64_t dims, const uint8_t* base,
                 const uint8_t* slope, uint32_t* out);
+  // The same of rows' high halves, 16·high against the query's bytes: byte i of a row holds dimensions i (its low
+  // nibble) and `half` + i; so does the query hold them, in two runs each followed by kSlack zeros.
+  void (*l1_high)(const uint8_t* high, int64_t half, int rows, const uint8_t* q, uint32_t* out);
+  void (*table_high)(const uint8_t* high, int64_t half, int rows, const uint8_t* q, const uint8_t* base,
+                     const uint8_t* slope, uint32_t* out);
+  // A row's 2·half bytes, 16·high + low.
+  void (*join)(const uint8_t* high, const uint8_t* low, int64_t half, uint8_t* out);
   // Rows whose score may reach the threshold (in surrogate units): never drops one that does. `inner_reach` takes
   // upper bounds of p, to which kMargin·ab was added.
   uint64_t (*inner_filter)(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,

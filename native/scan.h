@@ -14,7 +14,9 @@ constexpr int kTile = 16;
 struct Looks {
   int32_t products[kTile * kBlock];  // inner family: of the rows' heads with the queries, [query·kBlock + row]
   float norms[kBlock];
-  int64_t start = -1;  // of the rows that `norms` belongs to
+  int64_t start = -1;  // of the rows that `norms` and `codes` belong to
+  bool first = false;  // coordinate family: whether the filter has seen half of each byte only
+  std::vector<uint8_t> codes;  // coordinate family: a block of rows in whole bytes
 };
 
 struct Interval {
@@ -33,7 +35,7 @@ class Family {
   // Asks for the memory that a second look will read of a row.
   virtual void prefetch(int64_t) const {}
   // A second, dearer look at the rows of a mask that the filter left of [start, start + kBlock): query `first + j`.
-  virtual uint64_t refine(int64_t, int, int, double, uint64_t mask, const Looks&) const { return mask; }
+  virtual uint64_t refine(int64_t, int, int, double, uint64_t mask, Looks&) const { return mask; }
   virtual Interval bounds(int query, int64_t row, double threshold) const = 0;
 };
 

@@ -46,6 +46,8 @@ inline V sad(V a, V b) { return _mm256_sad_epu8(a, b); }
 inline V larger(V a, V b) { return _mm256_max_epu8(a, b); }
 inline V gap(V a, V b) { return _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a)); }
 inline V both(V a, V b) { return _mm256_and_si256(a, b); }
+inline V either(V a, V b) { return _mm256_or_si256(a, b); }
+inline void store(void* p, V x) { _mm256_storeu_si256(static_cast<V*>(p), x); }
 inline V shift_right4(V a) { return _mm256_srli_epi16(a, 4); }
 inline V shift_left4(V a) { return _mm256_slli_epi32(a, 4); }
 inline V lookup(V t, V i) { return _mm256_shuffle_epi8(t, i); }
@@ -67,6 +69,8 @@ inline V sad(V a, V b) { return _mm512_sad_epu8(a, b); }
 inline V larger(V a, V b) { return _mm512_max_epu8(a, b); }
 inline V gap(V a, V b) { return _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a)); }
 inline V both(V a, V b) { return _mm512_and_si512(a, b); }
+inline V either(V a, V b) { return _mm512_or_si512(a, b); }
+inline void store(void* p, V x) { _mm512_storeu_si512(p, x); }
 inline V shift_right4(V a) { return _mm512_srli_epi16(a, 4); }
 inline V shift_left4(V a) { return _mm512_slli_epi32(a, 4); }
 inline V lookup(V t, V i) { return _mm512_shuffle_epi8(t, i); }
@@ -90,11 +94,16 @@ inline V dot_step(V acc, const V* x, const V* y) {
   const V pairs = add16(pair_products(x[0], y[0]), pair_products(x[1], y[1]));
   return add32(acc, pair_sums(pairs, every16(1)));
 }
+// acc + Σ a·b + Σ c·d over each four bytes, where both together fit 16 bits.
+inline V add_products(V acc, V a, V b, V c, V d) {
+  return add32(acc, pair_sums(add16(pair_products(a, b), pair_products(c, d)), every16(1)));
+}
 #elif KIYAS_LEVEL == 3
 // VNNI widens and accumulates in one instruction, so queries keep their eight bits.
 constexpr int kQueryLimit = 127;
 constexpr int kDotLoads = 1;
 inline V dot_step(V acc, const V* x, const V* y) { return _mm512_dpbusd_epi32(acc, x[0], y[0]); }
+inline V add_products(V acc, V a, V b, V c, V d) { return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(acc, a, b), c, d); }
 #endif
 #if KIYAS_LEVEL >= 1
 constexpr int64_t kDotStep = kDotLoads * kWidth;

@@ -1,6 +1,7 @@
 """The kernels as Python sees them: what is found, what is refused and why, and that proven bounds hold."""
 
 import math
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -141,23 +142,32 @@ def test_codes_grow_without_losing_what_is_there():
 
 
 def test_a_grid_over_rows_all_alike_has_a_step():
-    low, step = coordinate._grid(np.full((5, 3), 7.0), (np.full(3, 7.0), np.full(3, 7.0)), False)
+    low, step = coordinate._grid(np.full((5, 3), 7.0), (np.full(3, 7.0), np.full(3, 7.0)), False, True)
     assert step == 1.0 and low.tolist() == [7.0] * 3
 
 
 @pytest.mark.parametrize("cover", [False, True])
-def test_rows_lie_within_their_error_of_the_grid(cover):
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("dims", [1, 39, 40])
+def test_rows_lie_within_their_error_of_the_grid(cover, split, dims):
     rng = np.random.default_rng(0)
-    X = np.concatenate([rng.normal(size=(200, 40)), 1e3 * rng.normal(size=(3, 40))])
-    form = pooling.PoolingForm.of(measure("manhattan") if cover else UserCoordinate(function=lambda t: -t), 40)
-    fold = coordinate.fold_of(measure("manhattan"), form)
+    X = np.concatenate([rng.normal(size=(200, dims)), 1e3 * rng.normal(size=(3, dims))])
+    form = pooling.PoolingForm.of(measure("manhattan") if cover else UserCoordinate(function=lambda t: -t), dims)
+    fold = replace(coordinate.fold_of(measure("manhattan"), form), split=split)
     codes = coordinate.GridCodes.over(fold, lambda i, j: X[i:j], 203)
     codes.extend(native_rows(X), 203, 2)
-    c = codes._codes.data[: 203 * 40].reshape(203, 40).astype(np.float64)
+    error, worst, *coarse = (part.data[:203] for part in codes._row)
+    c = codes._codes[0].data[: 203 * (-(-dims // 2) if split else dims)].reshape(203, -1)
+    if split:
+        low = codes._codes[1].data[: c.size].reshape(c.shape)
+        high = np.concatenate([c & 15, c >> 4], axis=1)[:, :dims].astype(np.float64)
+        c = 16 * high + np.concatenate([low & 15, low >> 4], axis=1)[:, :dims]
+        off = np.abs(X - (codes.low + (16 * high + 8) * codes.step)).sum(axis=1)
+        assert np.all(off <= coarse[0]) and np.all(coarse[0] <= off * (1 + 1e-6) + 1e-10)
     gaps = np.abs(X - (codes.low + c * codes.step))
-    error, worst = (part.data[:203] for part in codes._row)
     assert np.all(gaps.sum(axis=1) <= error) and np.all(gaps.max(axis=1) <= worst)
     assert np.all(error <= gaps.sum(axis=1) * (1 + 1e-6) + 1e-10)
+    assert codes.nbytes >= 203 * dims
 
 
 def test_the_largest_difference_that_reaches_a_score():

@@ -114,6 +114,34 @@ void check_integers(const Level& level, bool quick) {
               static_cast<unsigned long>(c));
       }
 
+      // Halves of bytes: each against the sums over 16·high, and both joined again.
+      const int64_t half = half_of(d);
+      Guarded<uint8_t> high(rows * half + kSlack), low(rows * half + kSlack), runs(2 * (half + kSlack)), joined(2 * half);
+      for (int64_t i = 0; i < rows * half + kSlack; ++i) high[i] = low[i] = some_byte(mode);
+      for (int64_t i = 0; i < 2 * (half + kSlack); ++i) runs[i] = 0;
+      for (int64_t i = 0; i < d; ++i) runs[i < half ? i : i + kSlack] = u[i];
+      for (int r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < 2 * half; ++i) {
+          const int c = i < d ? codes[r * stride + i] : 0, at = static_cast<int>(i < half ? i : i - half), shift = i < half ? 0 : 4;
+          uint8_t &h = high[r * half + at], &l = low[r * half + at];
+          h = static_cast<uint8_t>((h & (0xf0 >> shift)) | (c >> 4) << shift);
+          l = static_cast<uint8_t>((l & (0xf0 >> shift)) | (c & 15) << shift);
+        }
+      level.l1_high(high.get(), half, rows, runs.get(), l1.get());
+      level.table_high(high.get(), half, rows, runs.get(), base, slope, table.get());
+      for (int r = 0; r < rows; ++r) {
+        uint64_t a = 0, c = 0;
+        level.join(high.get() + r * half, low.get() + r * half, half, joined.get());
+        for (int64_t i = 0; i < d; ++i) {
+          const int x = codes[r * stride + i] & 0xf0, k = std::abs(x - u[i]);
+          a += k, c += 16u * base[k >> 4] + slope[k >> 4] * (k & 15);
+          CHECK(joined[i] == codes[r * stride + i], "%s join d=%ld row %d dimension %ld", level.name, long(d), r, long(i));
+        }
+        CHECK(l1[r] == a, "%s l1_high d=%ld row %d: %u, not %lu", level.name, long(d), r, l1[r], static_cast<unsigned long>(a));
+        CHECK(table[r] == c, "%s table_high d=%ld row %d: %u, not %lu", level.name, long(d), r, table[r],
+              static_cast<unsigned long>(c));
+      }
+
       Guarded<float> w(d);
       double size = 0, norm = 0, exact = 0;
       for (int64_t i = 0; i < d; ++i) {
@@ -337,11 +365,13 @@ struct Gridded {
   std::vector<int64_t> pick;
   std::vector<double> scale, low;
   double step;
-  Guarded<uint8_t> codes;
-  Guarded<float> error, worst;
-  Gridded(const Data& data, double width, double cover)
-      : scale(static_cast<size_t>(data.dims), 1 / width), low(static_cast<size_t>(data.dims)), step(0),
-        codes(data.rows * data.dims + kSlack), error(data.rows), worst(data.rows) {
+  bool split;
+  Guarded<uint8_t> codes, low_halves;
+  Guarded<float> error, worst, coarse;
+  Gridded(const Data& data, double width, double cover, bool halved)
+      : scale(static_cast<size_t>(data.dims), 1 / width), low(static_cast<size_t>(data.dims)), step(0), split(halved),
+        codes(data.rows * (halved ? half_of(data.dims) : data.dims) + kSlack),
+        low_halves(data.rows * half_of(data.dims) + kSlack), error(data.rows), worst(data.rows), coarse(data.rows) {
     pick.resize(static_cast<size_t>(data.dims));
     std::iota(pick.begin(), pick.end(), 0);
     std::vector<double> least(low.size(), kInfinity), most(low.size(), -kInfinity);
@@ -356,7 +386,7 @@ struct Gridded {
     encode_grid(data.view(), grid(), data.rows / 2, data.rows, view(), 2);
   }
   Grid grid() const { return {pick.data(), scale.data(), low.data(), step, static_cast<int64_t>(pick.size())}; }
-  GridCodes view() const { return {codes.get(), error.get(), worst.get()}; }
+  GridCodes view() const { return {codes.get(), split ? low_halves.get() : nullptr, error.get(), worst.get(), coarse.get()}; }
 };
 
 double coordinate_score(const Level& level, Profile profile, const Pooling& pooling, const Finish& finish, const double* q,
@@ -370,7 +400,8 @@ void check_coordinate(const Level& level, bool quick) {
     const int kind_of_data = trial % 6;
     // With few dimensions errors do not average out, so bounds that are too narrow show.
     const int64_t dims = 1 + below(trial % 7 == 0 ? 400 : trial % 2 ? 5 : 130), rows = trial % 4 == 0 ? 1 + below(70) : 100 + below(700);
-    Data data = make_data(level, kind_of_data, rows, dims, 1 + static_cast<int>(below(18)));
+    // One query alone looks at high halves first.
+    Data data = make_data(level, kind_of_data, rows, dims, trial % 3 == 1 ? 1 : 1 + static_cast<int>(below(18)));
     if (trial % 5 == 4)
       for (double& v : data.queries) v = static_cast<float>(v * 3);  // beyond the grid
     const auto profile = static_cast<Profile>(below(4));
@@ -384,7 +415,7 @@ void check_coordinate(const Level& level, bool quick) {
     std::vector<uint8_t> critical(static_cast<size_t>(dims), 0);
     std::vector<int64_t> places;
     for (int64_t i = 0; i < dims; i += 7) critical[i] = 1, places.push_back(i);
-    const Gridded grid(data, width, cover);
+    const Gridded grid(data, width, cover, trial % 5 != 2);
     const double none = std::numeric_limits<double>::quiet_NaN();
     const Pooling pooling{grid.pick.data(), profile == Profile::negative ? nullptr : widths.data(), nullptr, dims, dropped,
                           threshold ? limit : none, tiers ? critical.data() : nullptr, tiers ? limit : none};
@@ -441,7 +472,7 @@ void check_learned(const Level& level, bool quick) {
       for (double& v : data.queries) v = static_cast<float>(v * 4);  // beyond the grid
     const Data vectors = make_data(level, trial % 4, rows, 40, data.count);
     const double alpha = trial % 3 == 0 ? 0 : 3 * normal(), bias = normal();
-    const Gridded grid(data, 1.0, trial % 2 ? 0.5 : 1.0);
+    const Gridded grid(data, 1.0, trial % 2 ? 0.5 : 1.0, false);
     const Coded coded(level, vectors, trial % 2);
     const InnerFamily cosine(level, Inner::cosine, 0, coded.view(), nullptr, coded.queries.data(), vectors.norm2.data(), data.count);
     const LearnedFamily family(level, grid.grid(), grid.view(), positive, data.queries.data(), data.count, bias, alpha,

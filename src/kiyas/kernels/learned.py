@@ -24,7 +24,7 @@ class LearnedScan:
         order = np.concatenate([np.flatnonzero(second > 0), np.flatnonzero(second < 0)])
         self._positive = int(np.count_nonzero(second > 0))
         scale = np.abs(second[order])
-        self.fold = Fold(order.astype(np.int64), scale, 0.0, True, False, b"")
+        self.fold = Fold(order.astype(np.int64), scale, 0.0, True, False, b"", split=False)
         self._bias, self._alpha = float(measure.bias2), float(measure.alpha)
 
     def candidates(self, codes: GridCodes, halves: np.ndarray, inner: InnerCodes | None, queries: np.ndarray,
