@@ -16,6 +16,10 @@ constexpr double kHalf = 0.5 * (1 + 1e-6);
 
 float round_up(double x) { return std::nextafter(static_cast<float>(x), std::numeric_limits<float>::infinity()); }
 
+// The first look is given up where it lets through more than one in kPays of the second kTrial rows: more second looks
+// cost what it saves. Before, the threshold has not settled.
+constexpr int64_t kTrial = 8192, kPays = 4;
+
 struct Histogram {
   int32_t count[256] = {};
 };
@@ -202,18 +206,17 @@ void CoordinateFamily::filter(int64_t start, int rows, int first, int count, con
                               uint64_t* masks, Looks& looks) const {
   uint32_t sums[kBlock];
   const int64_t d = grid_.dims, half = half_of(d);
-  const bool first_look = coarse(count);
+  const bool first_look = coarse(count) && (looks.seen < 2 * kTrial || looks.passed <= kTrial / kPays);
   const uint8_t* codes = codes_.codes + start * (codes_.low ? half : d);
   int64_t stride = d;
   if (codes_.low && !first_look) {
     stride = 2 * half;
-    if (looks.start != start) {
-      looks.codes.resize(kBlock * stride + kSlack);
+    uint8_t* joined = looks.codes.room(kBlock * stride + kSlack);
+    if (looks.start != start)
       for (int i = 0; i < rows; ++i)
-        level_.join(codes + i * half, codes_.low + (start + i) * half, half, looks.codes.data() + i * stride);
-      looks.start = start;
-    }
-    codes = looks.codes.data();
+        level_.join(codes + i * half, codes_.low + (start + i) * half, half, joined + i * stride);
+    looks.start = start;
+    codes = joined;
   }
   for (int j = 0; j < count; ++j) {
     const Prepared& query = query_[first + j];
@@ -228,6 +231,8 @@ void CoordinateFamily::filter(int64_t start, int rows, int first, int count, con
     else if (measure_.linear) level_.l1(codes, stride, rows, on.codes.data(), d, sums);
     else level_.table(codes, stride, rows, on.codes.data(), d, query.base, query.slope, sums);
     masks[j] = within(query, on, sums, (first_look ? codes_.coarse : codes_.error) + start, codes_.worst + start, rows, most);
+    if (first_look && looks.seen >= kTrial && looks.seen < 2 * kTrial) looks.passed += std::popcount(masks[j]);
+    looks.seen += rows;
   }
   looks.first = first_look;
 }
@@ -243,15 +248,20 @@ uint64_t CoordinateFamily::refine(int64_t start, int first, int j, double thresh
   if (!looks.first || !(most < kInfinity)) return mask;
   // What the high halves let through, in whole bytes.
   const Prepared& query = query_[first + j];
-  uint64_t kept = 0;
-  for (; mask; mask &= mask - 1) {
-    const int64_t row = start + std::countr_zero(mask);
-    uint32_t sum;
-    if (measure_.linear) level_.l1(whole(row), grid_.dims, 1, query.grid.codes.data(), grid_.dims, &sum);
-    else level_.table(whole(row), grid_.dims, 1, query.grid.codes.data(), grid_.dims, query.base, query.slope, &sum);
-    if (within(query, query.grid, &sum, codes_.error + row, codes_.worst + row, 1, most)) kept |= mask & -mask;
+  const int64_t d = grid_.dims, half = half_of(d);
+  uint8_t* joined = looks.codes.room(kBlock * 2 * half + kSlack);
+  looks.start = -1;
+  float error[kBlock], worst[kBlock];
+  uint32_t sums[kBlock];
+  int count = 0;
+  for (uint64_t left = mask; left; left &= left - 1, ++count) {
+    const int64_t row = start + std::countr_zero(left);
+    level_.join(codes_.codes + row * half, codes_.low + row * half, half, joined + count * 2 * half);
+    error[count] = codes_.error[row], worst[count] = codes_.worst[row];
   }
-  return kept;
+  if (measure_.linear) level_.l1(joined, 2 * half, count, query.grid.codes.data(), d, sums);
+  else level_.table(joined, 2 * half, count, query.grid.codes.data(), d, query.base, query.slope, sums);
+  return spread(within(query, query.grid, sums, error, worst, count, most), mask);
 }
 
 CoordinateFamily::Losses CoordinateFamily::losses(const Prepared& query, int64_t row) const {

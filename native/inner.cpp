@@ -293,10 +293,7 @@ uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, 
   }
   const uint64_t reach =
       level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold);
-  uint64_t kept = 0;
-  for (int place = 0; mask; mask &= mask - 1, ++place)
-    if (reach >> place & 1) kept |= mask & -mask;
-  return kept;
+  return spread(reach, mask);
 }
 
 void InnerFamily::cosines(int query, int64_t start, int rows, Interval* out) const {

@@ -55,9 +55,11 @@ Candidates scan(const Family& family, const ScanInput& in) {
 
   // Pieces small enough to share evenly, and large enough that taking one costs nothing.
   const int64_t piece = kBlock * (in.queries >= kTile ? 8 : 64);
+  std::vector<std::unique_ptr<Looks>> looks_of(threads);
   parallel(in.rows, piece, threads, [&](int thread, int64_t begin, int64_t end) {
     auto& mine = tallies[thread];
-    const auto looks = std::make_unique<Looks>();
+    auto& looks = looks_of[thread];
+    if (!looks) looks = std::make_unique<Looks>();
     for (int64_t start = begin; start < end; start += kBlock) {
       const int rows = static_cast<int>(std::min<int64_t>(kBlock, end - start));
       const uint64_t all = rows == kBlock ? ~uint64_t{0} : (uint64_t{1} << rows) - 1;

@@ -10,18 +10,41 @@ namespace kiyas {
 // Queries a filter call takes: their codes stay in the first-level cache.
 constexpr int kTile = 16;
 
-// What a filter leaves behind for a second look at the same rows, and for its next call on them. One a thread.
+// Bytes from a cache line's begin on: a wide load across two lines takes twice as long.
+class Bytes {
+ public:
+  uint8_t* room(int64_t size) {
+    if (static_cast<int64_t>(held_.size()) < size + 64) held_.resize(size + 64);
+    return held_.data() + (64 - reinterpret_cast<uintptr_t>(held_.data()) % 64) % 64;
+  }
+
+ private:
+  std::vector<uint8_t> held_;
+};
+
+// What a filter leaves behind for a second look at the same rows, and for its next calls. One a thread.
 struct Looks {
   int32_t products[kTile * kBlock];  // inner family: of the rows' heads with the queries, [query·kBlock + row]
   float norms[kBlock];
   int64_t start = -1;  // of the rows that `norms` and `codes` belong to
-  bool first = false;  // coordinate family: whether the filter has seen half of each byte only
-  std::vector<uint8_t> codes;  // coordinate family: a block of rows in whole bytes
+  // Coordinate family: whether the filter has seen half of each byte only; rows it has seen, and how many of a trial
+  // it let through.
+  bool first = false;
+  int64_t seen = 0, passed = 0;
+  Bytes codes;         // coordinate family: a block of rows in whole bytes
 };
 
 struct Interval {
   double low, high;  // the row's score lies between, in the family's surrogate units
 };
+
+// The rows of a mask that were kept: bit i of `kept` speaks of the i-th of them.
+inline uint64_t spread(uint64_t kept, uint64_t mask) {
+  uint64_t out = 0;
+  for (; mask; mask &= mask - 1, kept >>= 1)
+    if (kept & 1) out |= mask & -mask;
+  return out;
+}
 
 // A family of measures over codes of rows. `filter` is fast and, like `refine`, never drops a row that may reach
 // the threshold; `bounds` is slower and tight; where it sees that the row stays below the threshold, any interval below
