@@ -1,6 +1,7 @@
 #include "function.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -25,21 +26,50 @@ FunctionFamily::FunctionFamily(const Level& level, UserFunction function, const 
       codes_(codes),
       queries_(level, codes, queries, norm2, count) {}
 
+uint64_t FunctionFamily::reach(const double* p, const double* norm2, int rows, int query, double threshold) const {
+  double a2[kBlock], value[kBlock];
+  std::fill(a2, a2 + rows, queries_.norm2(query));
+  function_(p, a2, norm2, value, rows);
+  // The function rounds too.
+  const double least = threshold - 1e-14 * std::fabs(threshold);
+  uint64_t mask = 0;
+  for (int i = 0; i < rows; ++i) mask |= static_cast<uint64_t>(!(value[i] < least)) << i;
+  return mask;
+}
+
 void FunctionFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds,
                             uint64_t* masks, Looks& looks) const {
-  double p[kBlock], a2[kBlock], value[kBlock];
-  Interval bounds[kBlock];
   level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
               looks.products);
+  const InnerBlock block = block_of(codes_, nullptr, start, rows, looks);
+  // Rows whose norm float32 does not hold pass.
+  uint64_t beyond = 0;
+  for (int i = 0; i < rows; ++i) beyond |= static_cast<uint64_t>(!std::isfinite(block.residual[i])) << i;
+  double p[kBlock];
   for (int j = 0; j < count; ++j) {
-    head_products(codes_, queries_, first + j, start, rows, looks.products + j * kBlock, bounds);
-    for (int i = 0; i < rows; ++i) p[i] = bounds[i].high;
-    std::fill(a2, a2 + rows, queries_.norm2(first + j));
-    function_(p, a2, codes_.norm2 + start, value, rows);
-    uint64_t mask = 0;
-    for (int i = 0; i < rows; ++i) mask |= static_cast<uint64_t>(!(value[i] < thresholds[j])) << i;
-    masks[j] = mask;
+    masks[j] = ~uint64_t{0};
+    if (!queries_.trusted(first + j) || thresholds[j] == -std::numeric_limits<double>::infinity()) continue;
+    level_.inner_upper(block, queries_.query(first + j), looks.products + j * kBlock, p);
+    masks[j] = reach(p, codes_.norm2 + start, rows, first + j, thresholds[j]) | beyond;
   }
+}
+
+uint64_t FunctionFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const {
+  const int query = first + j;
+  if (codes_.tail_dims == 0 || !queries_.trusted(query)) return mask;
+  float bound[kBlock], norm[kBlock];
+  double p[kBlock], norm2[kBlock];
+  const int count = second_bounds(level_, codes_, queries_, query, j, start, mask, looks, bound, norm);
+  uint64_t beyond = 0;
+  int at = 0;
+  for (uint64_t left = mask; left; left &= left - 1, ++at) {
+    const int64_t row = start + std::countr_zero(left);
+    const float most = queries_.query(query).norm * norm[at];
+    p[at] = bound[at] < most ? bound[at] : most;
+    norm2[at] = codes_.norm2[row];
+    beyond |= static_cast<uint64_t>(!std::isfinite(codes_.residual[row])) << at;
+  }
+  return spread(reach(p, norm2, count, query, threshold) | beyond, mask);
 }
 
 Interval FunctionFamily::bounds(int query, int64_t row, double) const {

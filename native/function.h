@@ -16,9 +16,14 @@ class FunctionFamily final : public Family {
                  const double* norm2, int count);
   void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
               Looks& looks) const override;
+  void prefetch(int64_t row) const override { prefetch_tail(codes_, row); }
+  uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:
+  // Rows whose score at an upper bound of p may reach the threshold.
+  uint64_t reach(const double* p, const double* norm2, int rows, int query, double threshold) const;
+
   const Level& level_;
   const UserFunction function_;
   const InnerCodes codes_;

@@ -229,6 +229,43 @@ void head_products(const InnerCodes& codes, const InnerQueries& queries, int que
   }
 }
 
+InnerBlock block_of(const InnerCodes& codes, const float* factor, int64_t start, int rows, Looks& looks) {
+  if (looks.start != start) {
+    for (int i = 0; i < rows; ++i) looks.norms[i] = norm_up(codes.norm2[start + i]);
+    looks.start = start;
+  }
+  return {codes.scale + start, codes.residual + start, codes.rest + start, looks.norms,
+          factor ? factor + start : nullptr, rows};
+}
+
+void prefetch_tail(const InnerCodes& codes, int64_t row) {
+  const uint8_t* tail = codes.tail + row * codes.tail_dims;
+  for (int64_t i = 0; i < codes.tail_dims; i += 64) __builtin_prefetch(tail + i);
+}
+
+int second_bounds(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int j,
+                  int64_t start, uint64_t mask, const Looks& looks, float* p, float* norm) {
+  const InnerQuery &q = queries.query(query), &t = queries.tail(query);
+  const double half = std::sqrt(static_cast<double>(codes.tail_dims)) / 2 * (1 + 1e-6);
+  const double head = queries.head(query), rest = queries.rest(query), slack = slack_of(codes) + 1e-9 + kMargin;
+  int count = 0;
+  for (; mask; mask &= mask - 1, ++count) {
+    const int i = std::countr_zero(mask);
+    const int64_t row = start + i;
+    const double b = looks.norms[i], r = codes.residual[row], step = codes.tail_scale[row];
+    const int32_t tail =
+        level.dot(codes.tail + row * codes.tail_dims, queries.tail_codes(query), queries.tail_padded());
+    const double product = static_cast<double>(codes.scale[row]) * q.step * (looks.products[j * kBlock + i] - q.shift) +
+                           step * t.step * (tail - t.shift);
+    // Half a step a dimension at most; the true norm is not stored for the tail.
+    const double off = step > 0 ? step * half + codes.turned * b : static_cast<double>(codes.rest[row]);
+    const double error = q.residual * (b + r) + head * r + t.residual * (codes.rest[row] + off) + rest * off;
+    p[count] = static_cast<float>(product + error + slack * (q.norm * b));
+    norm[count] = looks.norms[i];
+  }
+  return count;
+}
+
 InnerFamily::InnerFamily(const Level& level, Inner kind, double parameter, const InnerCodes& codes, const float* factor,
                          const double* queries, const double* norm2, int count)
     : level_(level),
@@ -248,22 +285,11 @@ void InnerFamily::filter(int64_t start, int rows, int first, int count, const do
                          Looks& looks) const {
   level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
               looks.products);
-  if (looks.start != start) {
-    for (int i = 0; i < rows; ++i) looks.norms[i] = norm_up(codes_.norm2[start + i]);
-    looks.start = start;
-  }
-  const InnerBlock block{codes_.scale + start, codes_.residual + start, codes_.rest + start, looks.norms,
-                         factor_ ? factor_ + start : nullptr, rows};
+  const InnerBlock block = block_of(codes_, factor_, start, rows, looks);
   for (int j = 0; j < count; ++j)
     masks[j] = queries_.trusted(first + j)
                    ? level_.inner_filter(kind_, block, queries_.query(first + j), looks.products + j * kBlock, thresholds[j])
                    : ~uint64_t{0};
-}
-
-void InnerFamily::prefetch(int64_t row) const {
-  if (codes_.tail_dims == 0) return;
-  const uint8_t* tail = codes_.tail + row * codes_.tail_dims;
-  for (int64_t i = 0; i < codes_.tail_dims; i += 64) __builtin_prefetch(tail + i);
 }
 
 uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask,
@@ -271,29 +297,14 @@ uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, 
   const int query = first + j;
   // What the head let through, most of it for want of the tail.
   if (codes_.tail_dims == 0 || !queries_.trusted(query)) return mask;
-  const InnerQuery &q = queries_.query(query), &t = queries_.tail(query);
-  const double half = std::sqrt(static_cast<double>(codes_.tail_dims)) / 2 * (1 + 1e-6);
-  const double head = queries_.head(query), rest = queries_.rest(query), slack = slack_of(codes_) + 1e-9 + kMargin;
   float p[kBlock], norms[kBlock], factors[kBlock];
-  int count = 0;
-  for (uint64_t left = mask; left; left &= left - 1, ++count) {
-    const int i = std::countr_zero(left);
-    const int64_t row = start + i;
-    const double b = looks.norms[i], r = codes_.residual[row], step = codes_.tail_scale[row];
-    const int32_t tail =
-        level_.dot(codes_.tail + row * codes_.tail_dims, queries_.tail_codes(query), queries_.tail_padded());
-    const double product = static_cast<double>(codes_.scale[row]) * q.step * (looks.products[j * kBlock + i] - q.shift) +
-                           step * t.step * (tail - t.shift);
-    // Half a step a dimension at most; the true norm is not stored for the tail.
-    const double off = step > 0 ? step * half + codes_.turned * b : static_cast<double>(codes_.rest[row]);
-    const double error = q.residual * (b + r) + head * r + t.residual * (codes_.rest[row] + off) + rest * off;
-    p[count] = static_cast<float>(product + error + slack * (q.norm * b));
-    norms[count] = looks.norms[i];
-    factors[count] = factor_ ? factor_[row] : 0.0f;
+  const int count = second_bounds(level_, codes_, queries_, query, j, start, mask, looks, p, norms);
+  if (factor_) {
+    int at = 0;
+    for (uint64_t left = mask; left; left &= left - 1) factors[at++] = factor_[start + std::countr_zero(left)];
   }
-  const uint64_t reach =
-      level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold);
-  return spread(reach, mask);
+  return spread(level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold),
+                mask);
 }
 
 void InnerFamily::cosines(int query, int64_t start, int rows, Interval* out) const {

@@ -81,6 +81,18 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
 void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
                    const int32_t* dots, Interval* out);
 
+// What a first look at a block of rows needs beside their codes: the norms of rows [start, start + rows), which it puts
+// into `looks` where they are of other rows.
+InnerBlock block_of(const InnerCodes& codes, const float* factor, int64_t start, int rows, Looks& looks);
+
+// Upper bounds of p for the rows of a mask, by the products of heads that a filter left in `looks` for its query j and
+// by a second look at the tails: p[i], with kMargin·ab added, and norm[i] of the i-th row of the mask. How many.
+int second_bounds(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int j,
+                  int64_t start, uint64_t mask, const Looks& looks, float* p, float* norm);
+
+// Asks for the memory that a second look will read of a row.
+void prefetch_tail(const InnerCodes& codes, int64_t row);
+
 class InnerFamily final : public Family {
  public:
   // `parameter`: query norm κ of ndd (0 for the query's own) or β of tempered cosine.
@@ -88,7 +100,7 @@ class InnerFamily final : public Family {
               const double* queries, const double* norm2, int count);
   void filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
               Looks& looks) const override;
-  void prefetch(int64_t row) const override;
+  void prefetch(int64_t row) const override { prefetch_tail(codes_, row); }
   uint64_t refine(int64_t start, int first, int j, double threshold, uint64_t mask, Looks& looks) const override;
   Interval bounds(int query, int64_t row, double threshold) const override;
   // Intervals of the cosine of rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start

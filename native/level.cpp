@@ -316,6 +316,16 @@ inline void upper_bounds(const InnerBlock& block, const InnerQuery& query, const
   }
 }
 
+void inner_upper(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, double* p) {
+  float bound[kBlock];
+  upper_bounds(block, query, dots, block.rows, bound);
+  // An infinite or undefined bound ends at ab too; both norms are rounded up.
+  for (int i = 0; i < block.rows; ++i) {
+    const float most = query.norm * block.norm[i];
+    p[i] = bound[i] < most ? bound[i] : most;
+  }
+}
+
 uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
                       double threshold) {
   float p[kBlock];
@@ -566,6 +576,6 @@ float code_dot(const uint8_t* codes, const float* q, int64_t dims) {
 
 extern const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, l1_high, table_high, join, inner_filter, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, l1_high, table_high, join, inner_filter, inner_upper, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
 
 }  // namespace kiyas

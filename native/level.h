@@ -83,6 +83,8 @@ struct Level {
   // upper bounds of p, to which kMargin·ab was added.
   uint64_t (*inner_filter)(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
                            double threshold);
+  // Upper bounds of p alone, at most ab, in double.
+  void (*inner_upper)(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, double* p);
   uint64_t (*inner_reach)(Inner kind, const float* p, const float* norm, const float* factor, int rows,
                           const InnerQuery& query, double threshold);
   // out[r] = x[r]·m for up to four rows of floats, m (dims × dims): sums in parts of kTurnPart in float32, added in
