@@ -41,7 +41,7 @@ void FunctionFamily::filter(int64_t start, int rows, int first, int count, const
                             uint64_t* masks, Looks& looks) const {
   level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
               looks.products);
-  const InnerBlock block = block_of(codes_, nullptr, start, rows, looks);
+  const InnerBlock block = block_of(codes_, start, rows, looks);
   // Rows whose norm float32 does not hold pass.
   uint64_t beyond = 0;
   for (int i = 0; i < rows; ++i) beyond |= static_cast<uint64_t>(!std::isfinite(block.residual[i])) << i;

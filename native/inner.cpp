@@ -193,10 +193,13 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
   // What the codes leave out, and how the sums over them round.
   double p = 0, error = queries.head(query) * (r + code_dot_error(h) * (b + r)) * (1 + 1e-7);
   if (codes.scale[row] != 0) {
-    std::vector<uint8_t> head(codes.steps() * 4);
+    thread_local std::vector<uint8_t> head;
+    const int64_t steps = codes.steps();
+    head.resize(steps * 4);
+    uint8_t* to = head.data();
     const uint8_t* from = codes.group(row) + InnerCodes::place(row);
-    for (int64_t s = 0; s < codes.steps(); ++s) std::memcpy(head.data() + 4 * s, from + s * kHeadApart, 4);
-    p = static_cast<double>(codes.scale[row]) * level.code_dot(head.data(), queries.values(query), h);
+    for (int64_t s = 0; s < steps; ++s) std::memcpy(to + 4 * s, from + s * kHeadApart, 4);
+    p = static_cast<double>(codes.scale[row]) * level.code_dot(to, queries.values(query), h);
   }
   if (codes.tail_scale[row] != 0) {
     const double step = codes.tail_scale[row];
@@ -229,16 +232,17 @@ void head_products(const InnerCodes& codes, const InnerQueries& queries, int que
   }
 }
 
-InnerBlock block_of(const InnerCodes& codes, const float* factor, int64_t start, int rows, Looks& looks) {
+InnerBlock block_of(const InnerCodes& codes, int64_t start, int rows, Looks& looks) {
   if (looks.start != start) {
     for (int i = 0; i < rows; ++i) looks.norms[i] = norm_up(codes.norm2[start + i]);
     looks.start = start;
   }
-  return {codes.scale + start, codes.residual + start, codes.rest + start, looks.norms,
-          factor ? factor + start : nullptr, rows};
+  return {codes.scale + start, codes.residual + start, codes.rest + start, looks.norms, nullptr, rows};
 }
 
 void prefetch_tail(const InnerCodes& codes, int64_t row) {
+  if (codes.tail_dims == 0) return;
+  __builtin_prefetch(codes.tail_scale + row);
   const uint8_t* tail = codes.tail + row * codes.tail_dims;
   for (int64_t i = 0; i < codes.tail_dims; i += 64) __builtin_prefetch(tail + i);
 }
@@ -246,21 +250,26 @@ void prefetch_tail(const InnerCodes& codes, int64_t row) {
 int second_bounds(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query, int j,
                   int64_t start, uint64_t mask, const Looks& looks, float* p, float* norm) {
   const InnerQuery &q = queries.query(query), &t = queries.tail(query);
-  const double half = std::sqrt(static_cast<double>(codes.tail_dims)) / 2 * (1 + 1e-6);
+  const int64_t dims = codes.tail_dims, padded = queries.tail_padded();
+  const int8_t* tail_codes = queries.tail_codes(query);
+  const int32_t* heads = looks.products + j * kBlock;
+  const double half = std::sqrt(static_cast<double>(dims)) / 2 * (1 + 1e-6);
   const double head = queries.head(query), rest = queries.rest(query), slack = slack_of(codes) + 1e-9 + kMargin;
+  const double left = q.residual, left_tail = t.residual, spare = slack * q.norm, step_q = q.step, step_t = t.step;
+  const int32_t shift = q.shift, shift_tail = t.shift;
+  const float *scale = codes.scale + start, *tail_scale = codes.tail_scale + start, *residual = codes.residual + start,
+              *rests = codes.rest + start;
+  const double turned = codes.turned;
   int count = 0;
   for (; mask; mask &= mask - 1, ++count) {
     const int i = std::countr_zero(mask);
-    const int64_t row = start + i;
-    const double b = looks.norms[i], r = codes.residual[row], step = codes.tail_scale[row];
-    const int32_t tail =
-        level.dot(codes.tail + row * codes.tail_dims, queries.tail_codes(query), queries.tail_padded());
-    const double product = static_cast<double>(codes.scale[row]) * q.step * (looks.products[j * kBlock + i] - q.shift) +
-                           step * t.step * (tail - t.shift);
+    const double b = looks.norms[i], r = residual[i], step = tail_scale[i], own_rest = rests[i];
+    const int32_t tail = level.dot(codes.tail + (start + i) * dims, tail_codes, padded);
+    const double product = scale[i] * step_q * (heads[i] - shift) + step * step_t * (tail - shift_tail);
     // Half a step a dimension at most; the true norm is not stored for the tail.
-    const double off = step > 0 ? step * half + codes.turned * b : static_cast<double>(codes.rest[row]);
-    const double error = q.residual * (b + r) + head * r + t.residual * (codes.rest[row] + off) + rest * off;
-    p[count] = static_cast<float>(product + error + slack * (q.norm * b));
+    const double off = step > 0 ? step * half + turned * b : own_rest;
+    const double error = left * (b + r) + head * r + left_tail * (own_rest + off) + rest * off;
+    p[count] = static_cast<float>(product + error + spare * b);
     norm[count] = looks.norms[i];
   }
   return count;
@@ -277,19 +286,32 @@ InnerFamily::InnerFamily(const Level& level, Inner kind, double parameter, const
   for (int j = 0; j < count; ++j) {
     const double length = std::sqrt(norm2[j]);
     if (kind == Inner::ndd && parameter > 0) queries_.query(j).kappa = static_cast<float>(parameter);
+    if (kind == Inner::log_scaled) queries_.query(j).kappa = static_cast<float>(std::log(length));
     if (kind == Inner::poincare) queries_.query(j).kappa = round_up((1 - length) * (1 + length));
   }
+}
+
+const float* InnerFamily::factors(int64_t start, int query, const Looks& looks) const {
+  if (kind_ != Inner::log_scaled) return factor_ ? factor_ + start : nullptr;
+  return queries_.query(query).kappa + looks.least_log > 3 ? looks.logs : nullptr;
 }
 
 void InnerFamily::filter(int64_t start, int rows, int first, int count, const double* thresholds, uint64_t* masks,
                          Looks& looks) const {
   level_.dots(codes_.group(start), codes_.steps(), rows, queries_.codes(first), queries_.stride(), count,
               looks.products);
-  const InnerBlock block = block_of(codes_, factor_, start, rows, looks);
-  for (int j = 0; j < count; ++j)
-    masks[j] = queries_.trusted(first + j)
-                   ? level_.inner_filter(kind_, block, queries_.query(first + j), looks.products + j * kBlock, thresholds[j])
-                   : ~uint64_t{0};
+  const bool fresh = looks.start != start;
+  InnerBlock block = block_of(codes_, start, rows, looks);
+  if (kind_ == Inner::log_scaled && fresh) {
+    level_.logarithms(looks.norms, rows, looks.logs);
+    looks.least_log = *std::min_element(looks.logs, looks.logs + rows);
+  }
+  for (int j = 0; j < count; ++j) {
+    masks[j] = ~uint64_t{0};
+    if (!queries_.trusted(first + j)) continue;
+    block.factor = factors(start, first + j, looks);
+    masks[j] = level_.inner_filter(kind_, block, queries_.query(first + j), looks.products + j * kBlock, thresholds[j]);
+  }
 }
 
 uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, uint64_t mask,
@@ -297,13 +319,14 @@ uint64_t InnerFamily::refine(int64_t start, int first, int j, double threshold, 
   const int query = first + j;
   // What the head let through, most of it for want of the tail.
   if (codes_.tail_dims == 0 || !queries_.trusted(query)) return mask;
-  float p[kBlock], norms[kBlock], factors[kBlock];
+  float p[kBlock], norms[kBlock], chosen[kBlock];
   const int count = second_bounds(level_, codes_, queries_, query, j, start, mask, looks, p, norms);
-  if (factor_) {
+  const float* factor = factors(start, query, looks);
+  if (factor) {
     int at = 0;
-    for (uint64_t left = mask; left; left &= left - 1) factors[at++] = factor_[start + std::countr_zero(left)];
+    for (uint64_t left = mask; left; left &= left - 1) chosen[at++] = factor[std::countr_zero(left)];
   }
-  return spread(level_.inner_reach(kind_, p, norms, factor_ ? factors : nullptr, count, queries_.query(query), threshold),
+  return spread(level_.inner_reach(kind_, p, norms, factor ? chosen : nullptr, count, queries_.query(query), threshold),
                 mask);
 }
 

@@ -81,9 +81,9 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
 void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
                    const int32_t* dots, Interval* out);
 
-// What a first look at a block of rows needs beside their codes: the norms of rows [start, start + rows), which it puts
+// What a first look at a block of rows needs beside their codes, without a factor: the norms of rows [start, start + rows), which it puts
 // into `looks` where they are of other rows.
-InnerBlock block_of(const InnerCodes& codes, const float* factor, int64_t start, int rows, Looks& looks);
+InnerBlock block_of(const InnerCodes& codes, int64_t start, int rows, Looks& looks);
 
 // Upper bounds of p for the rows of a mask, by the products of heads that a filter left in `looks` for its query j and
 // by a second look at the tails: p[i], with kMargin·ab added, and norm[i] of the i-th row of the mask. How many.
@@ -109,6 +109,8 @@ class InnerFamily final : public Family {
 
  private:
   double surrogate(double p, double a2, double b2) const;
+  // Factors of the rows from `start` on, as the level wants them for a query.
+  const float* factors(int64_t start, int query, const Looks& looks) const;
 
   const Level& level_;
   const Inner kind_;

@@ -192,31 +192,36 @@ void join(const uint8_t* high, const uint8_t* low, int64_t half, uint8_t* out) {
 // logarithm() is good to 2e-5, relative.
 constexpr float kLogMargin = 6e-5f;
 
-// log1p(x) for x >= 0.
-inline float logarithm(float x) {
-  const float y = 1.0f + x;
+// log y for y > 0, to 6e-5.
+inline float plain_logarithm(float y) {
   const auto bits = std::bit_cast<int32_t>(y);
   const auto exponent = static_cast<float>((bits >> 23) - 127);
   const float m = std::bit_cast<float>((bits & 0x007fffff) | 0x3f800000) - 1.0f;  // in [0, 1)
   const float l2 = m * (1.44254494f + m * (-0.71814525f + m * (0.45754919f + m * (-0.27790424f + m * (0.12311904f + m * -0.027164f)))));
-  const float general = 0.69314718f * (exponent + l2);
+  return 0.69314718f * (exponent + l2);
+}
+
+// log1p(x) for x >= 0.
+inline float logarithm(float x) {
+  const float general = plain_logarithm(1.0f + x);
   const float small = x * (1.0f - x * (0.5f - x * 0.33333333f));
   return x < 0.03125f ? small : general;
 }
 
 // The rows with room: bit i for !(room[i] < 0).
+template <int Rows>
 inline uint64_t with_room(const float* room) {
   uint64_t mask = 0;
 #if KIYAS_LEVEL >= 2
-  for (int i = 0; i < kBlock; i += 16)
+  for (int i = 0; i < Rows; i += 16)
     mask |= uint64_t{_mm512_cmp_ps_mask(_mm512_loadu_ps(room + i), _mm512_setzero_ps(), _CMP_NLT_UQ)} << i;
 #elif KIYAS_LEVEL == 1
-  for (int i = 0; i < kBlock; i += 8) {
+  for (int i = 0; i < Rows; i += 8) {
     const __m256 pass = _mm256_cmp_ps(_mm256_loadu_ps(room + i), _mm256_setzero_ps(), _CMP_NLT_UQ);
     mask |= static_cast<uint64_t>(_mm256_movemask_ps(pass)) << i;
   }
 #else
-  for (int i = 0; i < kBlock; ++i) mask |= static_cast<uint64_t>(!(room[i] < 0)) << i;
+  for (int i = 0; i < Rows; ++i) mask |= static_cast<uint64_t>(!(room[i] < 0)) << i;
 #endif
   return mask;
 }
@@ -229,22 +234,23 @@ struct Bounded {
 };
 
 // How far a row is from failing, room(i, b, p), over a whole block, to a mask of those that do not.
-template <class Room>
+template <int Rows, class Room>
 inline uint64_t verdicts(const Bounded& rows, const Room& room) {
-  float left[kBlock];
-  for (int i = 0; i < kBlock; ++i) left[i] = room(i, rows.norm[i], rows.p[i]);
-  return with_room(left);
+  float left[Rows];
+  for (int i = 0; i < Rows; ++i) left[i] = room(i, rows.norm[i], rows.p[i]);
+  return with_room<Rows>(left);
 }
 
 // Passes where p reaches t·w(b), with `margin` the relative error of w.
-template <class Width>
+template <int Rows, class Width>
 inline uint64_t ratio_verdicts(const Bounded& rows, float t, float margin, const Width& width) {
-  return verdicts(rows, [&](int i, float b, float p) {
+  return verdicts<Rows>(rows, [&](int i, float b, float p) {
     const float wanted = t * width(i, b);
     return p - (wanted - margin * std::fabs(wanted));
   });
 }
 
+template <int Rows>
 uint64_t reach(Inner kind, const Bounded& rows, const InnerQuery& query, double threshold) {
   // Not yet known, or beyond float32 (which holds its digits down to 1e-38 only).
   const double size = std::fabs(threshold);
@@ -252,22 +258,25 @@ uint64_t reach(Inner kind, const Bounded& rows, const InnerQuery& query, double 
   const float t = static_cast<float>(threshold), a = query.norm, a2 = a * a;
   switch (kind) {
     case Inner::cosine:
-      return ratio_verdicts(rows, t, 2 * kMargin, [=](int, float b) { return a * b; });
+      return ratio_verdicts<Rows>(rows, t, 2 * kMargin, [=](int, float b) { return a * b; });
     case Inner::dot:
-      return ratio_verdicts(rows, t, kMargin, [](int, float) { return 1.0f; });
+      return ratio_verdicts<Rows>(rows, t, kMargin, [](int, float) { return 1.0f; });
     case Inner::ndd: {
       const float k2 = query.kappa * query.kappa, share = a / query.kappa;
-      return ratio_verdicts(rows, t, 2 * kMargin,
+      return ratio_verdicts<Rows>(rows, t, 2 * kMargin,
                             [=](int, float b) { return share * std::sqrt(0.5f * (k2 + b * b)); });
     }
     case Inner::log_scaled:
-      return ratio_verdicts(rows, t, kLogMargin, [=](int, float b) { return logarithm(a * b); });
+      // log(1 + ab) > log a + log b, and near it where ab is large; the logarithms are good to 6e-5, their sum is above 3.
+      if (t > 0 && rows.factor)
+        return ratio_verdicts<Rows>(rows, t, kLogMargin, [=](int i, float) { return query.kappa + rows.factor[i]; });
+      return ratio_verdicts<Rows>(rows, t, kLogMargin, [=](int, float b) { return logarithm(a * b); });
     case Inner::dice:
-      return ratio_verdicts(rows, t, 2 * kMargin, [=](int, float b) { return 0.5f * (a2 + b * b); });
+      return ratio_verdicts<Rows>(rows, t, 2 * kMargin, [=](int, float b) { return 0.5f * (a2 + b * b); });
     case Inner::tempered_cosine:
-      return ratio_verdicts(rows, t, 2 * kMargin, [=](int i, float) { return rows.factor[i]; });
+      return ratio_verdicts<Rows>(rows, t, 2 * kMargin, [=](int i, float) { return rows.factor[i]; });
     case Inner::hybrid:
-      return verdicts(rows, [=](int, float b, float p) {
+      return verdicts<Rows>(rows, [=](int, float b, float p) {
         const float scale = a2 + b * b, slack = 4 * kMargin * scale;
         const float d2 = scale - 2 * p + (t > 0 ? -slack : slack);
         const float wanted = t * (1.0f + std::sqrt(std::max(d2, 0.0f)));
@@ -280,7 +289,7 @@ uint64_t reach(Inner kind, const Bounded& rows, const InnerQuery& query, double 
       const float gap = kind == Inner::poincare ? query.kappa : 1.0f;
       const float* factor = rows.factor;
       if (t > 0) return 0;
-      return verdicts(rows, [=](int i, float b, float p) {
+      return verdicts<Rows>(rows, [=](int i, float b, float p) {
         const float reach = factor ? d2 * (gap * factor[i]) : d2;
         const float scale = a2 + b * b;
         return 2 * p + reach - (scale - 4 * kMargin * (scale + reach));
@@ -290,21 +299,26 @@ uint64_t reach(Inner kind, const Bounded& rows, const InnerQuery& query, double 
   return ~uint64_t{0};
 }
 
-// The verdict loops take whole blocks: fewer rows are filled up with copies that end before they do.
-struct Filled {
-  float p[kBlock] = {}, norm[kBlock] = {}, factor[kBlock] = {};
-  Bounded rows;
-  Filled(const float* bounds, const float* norms, const float* factors, int count) : rows{p, norm, factors ? factor : nullptr} {
-    std::copy_n(bounds, count, p);
-    std::copy_n(norms, count, norm);
-    if (factors) std::copy_n(factors, count, factor);
-  }
-};
+// The verdict loops take so many rows: fewer are filled up with copies that end before they do.
+template <int Rows>
+uint64_t filled_reach(Inner kind, const float* bounds, const float* norms, const float* factors, int count,
+                      const InnerQuery& query, double threshold) {
+  float p[Rows] = {}, norm[Rows] = {}, factor[Rows] = {};
+  std::copy_n(bounds, count, p);
+  std::copy_n(norms, count, norm);
+  if (factors) std::copy_n(factors, count, factor);
+  return reach<Rows>(kind, {p, norm, factors ? factor : nullptr}, query, threshold);
+}
 
 uint64_t inner_reach(Inner kind, const float* p, const float* norm, const float* factor, int rows,
                      const InnerQuery& query, double threshold) {
-  if (rows == kBlock) return reach(kind, {p, norm, factor}, query, threshold);
-  return reach(kind, Filled(p, norm, factor, rows).rows, query, threshold);
+  if (rows == kBlock) return reach<kBlock>(kind, {p, norm, factor}, query, threshold);
+  if (rows > 16) return filled_reach<kBlock>(kind, p, norm, factor, rows, query, threshold);
+  return filled_reach<16>(kind, p, norm, factor, rows, query, threshold);
+}
+
+void logarithms(const float* x, int count, float* out) {
+  for (int i = 0; i < count; ++i) out[i] = plain_logarithm(x[i]);
 }
 
 template <class Count>
@@ -331,7 +345,7 @@ uint64_t inner_filter(Inner kind, const InnerBlock& block, const InnerQuery& que
   float p[kBlock];
   if (block.rows == kBlock) {
     upper_bounds(block, query, dots, std::integral_constant<int, kBlock>{}, p);
-    return reach(kind, {p, block.norm, block.factor}, query, threshold);
+    return reach<kBlock>(kind, {p, block.norm, block.factor}, query, threshold);
   }
   upper_bounds(block, query, dots, block.rows, p);
   return inner_reach(kind, p, block.norm, block.factor, block.rows, query, threshold);
@@ -576,6 +590,6 @@ float code_dot(const uint8_t* codes, const float* q, int64_t dims) {
 
 extern const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const Level KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, l1_high, table_high, join, inner_filter, inner_upper, inner_reach, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kQueryLimit, kDotStep, dots, dot, l1, maxima, table, l1_high, table_high, join, inner_filter, inner_upper, inner_reach, logarithms, turn, gram, l1_sum, sum_terms, exponentials, loss_sum<float>, loss_sum<double>, code_dot};
 
 }  // namespace kiyas

@@ -35,7 +35,7 @@ struct InnerBlock {
   const float* residual;  // ‖x - x̂‖ of the head, rounded up; infinite where float32 is not to be trusted
   const float* rest;      // norm of the tail, rounded up
   const float* norm;      // ‖x‖, rounded up
-  const float* factor;    // row factor of the kind, or null
+  const float* factor;    // row factor of the kind, or null; for log_scaled log b, or null where log ab may be below 3
   int rows;
 };
 
@@ -46,7 +46,7 @@ struct InnerQuery {
   float head;      // norm of the head, rounded up
   float rest;      // norm of the tail, rounded up
   float norm;      // ‖q‖, rounded up
-  float kappa;     // norm the query counts as (ndd); ‖q‖ where none is asked for
+  float kappa;     // norm the query counts as (ndd), ‖q‖ where none is asked for; for log_scaled log ‖q‖
   int32_t shift;   // 128 · Σ query codes: what storing rows as unsigned codes has added
 };
 
@@ -87,6 +87,8 @@ struct Level {
   void (*inner_upper)(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, double* p);
   uint64_t (*inner_reach)(Inner kind, const float* p, const float* norm, const float* factor, int rows,
                           const InnerQuery& query, double threshold);
+  // log x, to 6e-5, of normal x > 0.
+  void (*logarithms)(const float* x, int count, float* out);
   // out[r] = x[r]·m for up to four rows of floats, m (dims × dims): sums in parts of kTurnPart in float32, added in
   // double, so that the error is that of short sums.
   void (*turn)(const float* const x[4], int rows, const float* m, int64_t dims, double* const out[4]);

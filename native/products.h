@@ -140,16 +140,19 @@ void dots(const uint8_t* groups, int64_t steps, int rows, const int8_t* q, int64
 
 // One row as it lies, `padded` bytes; two accumulators hide the latency of the sums.
 int32_t dot(const uint8_t* row, const int8_t* q, int64_t padded) {
-  V acc[2] = {zero(), zero()};
-  int odd = 0;
-  for (int64_t i = 0; i < padded; i += kDotStep, odd ^= 1) {
+  const auto step = [&](V acc, int64_t i) {
     V x[kDotLoads], y[kDotLoads];
     for (int l = 0; l < kDotLoads; ++l) x[l] = load(row + i + l * kWidth), y[l] = load(q + i + l * kWidth);
-    acc[odd] = dot_step(acc[odd], x, y);
+    return dot_step(acc, x, y);
+  };
+  V even = zero(), odd = zero();
+  int64_t i = 0;
+  for (; i + 2 * kDotStep <= padded; i += 2 * kDotStep) {
+    even = step(even, i);
+    odd = step(odd, i + kDotStep);
   }
-  int32_t out[4];
-  reduce_four(add32(acc[0], acc[1]), zero(), zero(), zero(), out);
-  return out[0];
+  if (i < padded) even = step(even, i);
+  return reduce(add32(even, odd));
 }
 
 #else  // plain loops: x86-64 baseline, ARM

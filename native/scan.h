@@ -26,6 +26,7 @@ class Bytes {
 struct Looks {
   int32_t products[kTile * kBlock];  // inner family: of the rows' heads with the queries, [query·kBlock + row]
   float norms[kBlock];
+  float logs[kBlock], least_log;  // of the norms (log_scaled)
   int64_t start = -1;  // of the rows that `norms` and `codes` belong to
   // Coordinate family: whether the filter has seen half of each byte only; rows it has seen, and how many of a trial
   // it let through.

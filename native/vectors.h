@@ -24,6 +24,12 @@ inline void reduce_four(__m256i a, __m256i b, __m256i c, __m256i d, int32_t* out
                    _mm_add_epi32(_mm256_castsi256_si128(t), _mm256_extracti128_si256(t, 1)));
 }
 
+inline int32_t reduce(__m256i a) {
+  __m128i t = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
+}
+
 alignas(64) constexpr uint8_t kTail[128] = {
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
     255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
@@ -77,6 +83,7 @@ inline V lookup(V t, V i) { return _mm512_shuffle_epi8(t, i); }
 inline V pair_products(V u, V s) { return _mm512_maddubs_epi16(u, s); }
 inline V pair_sums(V a, V b) { return _mm512_madd_epi16(a, b); }
 inline __m256i halves(V a) { return _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)); }
+inline int32_t reduce(V a) { return reduce(halves(a)); }
 inline void reduce_four(V a, V b, V c, V d, int32_t* out) { reduce_four(halves(a), halves(b), halves(c), halves(d), out); }
 
 #endif
