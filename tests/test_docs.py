@@ -185,7 +185,8 @@ def test_readmes_are_in_step():
     assert [level for level, _ in headings(english)] == [level for level, _ in headings(turkish)]
     ours, theirs = ([ast.unparse(ast.parse(b)) for b in blocks(t, "python")] for t in (english, turkish))
     assert ours == theirs  # comments may differ
-    assert blocks(english, "sh") == blocks(turkish, "sh")
+    ours, theirs = ([re.sub(r" +# .*", "", b) for b in blocks(t, "sh")] for t in (english, turkish))
+    assert ours == theirs
     rows = [[x.count("\n|") for x in re.split(r"^## ", t, flags=re.MULTILINE)] for t in (english, turkish)]
     assert rows[0] == rows[1], "a table has a row more in one language"
 
