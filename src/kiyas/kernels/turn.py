@@ -19,6 +19,8 @@ from kiyas.arrays import to_numpy
 LEAST_ROWS = 20_000
 MOST_DIMS = 1536
 _SAMPLE = 8192
+# Rows of the sample that are multiplied at a time.
+_BLOCK = 512
 _STEP = 64
 # Rows of the sample that stand for queries, and the place of the hit whose score the bounds have to reach: earlier
 # than the tenth, as the collection has more near rows than its sample.
@@ -51,16 +53,19 @@ def turn_of(block: Callable[[int, int], Any], count: int, dims: int) -> Turn | N
     chosen = np.unique((np.arange(min(count, _SAMPLE)) * stride).astype(np.int64))
     # Sixteen runs of neighbours, so that a memory map is not read all over.
     runs = [to_numpy(block(int(r[0]), int(r[0]) + r.size)) for r in np.array_split(chosen, 16)]
-    sample = np.concatenate(runs).astype(np.float64)
     with np.errstate(over="ignore"):
-        norms = np.sqrt(np.sum(sample * sample, axis=1))
-    usable = (norms > 1e-15) & (norms < 1e15)
-    if np.count_nonzero(usable) < 2 * dims:
+        sample = _unit_rows(np.concatenate(runs, dtype=np.float32))
+    if sample.shape[0] < 2 * dims:
         return None
-    sample = sample[usable] / norms[usable, None]
-    _, axes = np.linalg.eigh(sample.T @ sample / sample.shape[0])
+    second = np.zeros((dims, dims))
+    for part in _parts(sample):
+        wide = part.astype(np.float64)
+        second += wide.T @ wide
+    _, axes = np.linalg.eigh(second / sample.shape[0])
     matrix = np.ascontiguousarray(axes[:, ::-1])
-    head = _best_head(sample @ matrix)
+    for part in _parts(sample):
+        part[:] = part @ matrix
+    head = _best_head(sample)
     if head == dims:
         return None
     # What the products above assume: an orthogonal matrix to far below the slack of the bounds.
@@ -74,18 +79,34 @@ def turn_of(block: Callable[[int, int], Any], count: int, dims: int) -> Turn | N
     return Turn(narrow, head, error)
 
 
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each: BLAS keeps what memory its largest product took."""
+    return [rows[i : i + _BLOCK] for i in range(0, rows.shape[0], _BLOCK)]
+
+
+def _unit_rows(sample: np.ndarray) -> np.ndarray:
+    """Rows of a sample at norm 1, float32, without those whose norm float32 cannot square."""
+    norms = np.sqrt(np.concatenate([np.sum(part.astype(np.float64) ** 2, axis=1) for part in _parts(sample)]))
+    usable = (norms > 1e-15) & (norms < 1e15)
+    sample = sample[usable]
+    sample /= norms[usable, None].astype(np.float32)
+    return sample
+
+
 def _best_head(rows: np.ndarray) -> int:
     """The length of head that makes a scan cheapest, on turned unit rows some of which stand for queries."""
     n, dims = rows.shape
     queries = rows[:: max(1, n // _QUERIES)][:_QUERIES]
-    whole = queries @ rows.T
+    whole = np.concatenate([queries @ part.T for part in _parts(rows)], axis=1)
     reach = np.partition(whole, n - 1 - _HIT, axis=1)[:, n - 1 - _HIT, None]
     best, least = int(dims), _WORTH * dims
     for head in range(_STEP, dims, _STEP):
-        rest = np.sqrt(np.sum(rows[:, head:] ** 2, axis=1))
         rest_of_queries = np.sqrt(np.sum(queries[:, head:] ** 2, axis=1))[:, None]
-        passed = float(np.mean(queries[:, :head] @ rows[:, :head].T + rest_of_queries * rest >= reach))
-        cost = head + _LOOK * dims * passed
+        passed = 0
+        for part in _parts(rows):
+            rest = np.sqrt(np.sum(part[:, head:] ** 2, axis=1))
+            passed += np.count_nonzero(queries[:, :head] @ part[:, :head].T + rest_of_queries * rest >= reach)
+        cost = head + _LOOK * dims * passed / (queries.shape[0] * n)
         if cost < least:
             best, least = head, cost
     return best
