@@ -13,6 +13,7 @@ from kiyas.errors import MeasureError, message
 from kiyas.kernels import _native
 
 LEVEL_VARIABLE = "KIYAS_LEVEL"
+_LEVELS: tuple[str, ...] = tuple(_native.levels())
 # Fewer dimensions than a vector register has bytes: scanning codes reads hardly less than the rows themselves.
 LEAST_DIMS = 32
 # Σ |code products| must fit 32 bits: 255 · 127 a dimension.
@@ -28,19 +29,18 @@ class Found(NamedTuple):
 
 def levels() -> list[str]:
     """Instruction levels this machine can run, weakest first, e.g. ``["baseline", "avx2"]``."""
-    return list(_native.levels())
+    return list(_LEVELS)
 
 
 def level() -> int:
     """Index of the level in use: the best, or the one that the variable KIYAS_LEVEL names."""
-    names = levels()
     wanted = os.environ.get(LEVEL_VARIABLE)
     if not wanted:
-        return len(names) - 1
-    if wanted not in names:
-        raise MeasureError(message("kiyas.kernels", LEVEL_VARIABLE, f"one of {', '.join(names)} on this machine",
+        return len(_LEVELS) - 1
+    if wanted not in _LEVELS:
+        raise MeasureError(message("kiyas.kernels", LEVEL_VARIABLE, f"one of {', '.join(_LEVELS)} on this machine",
                                    repr(wanted)))
-    return names.index(wanted)
+    return _LEVELS.index(wanted)
 
 
 def default_threads() -> int:

@@ -165,6 +165,9 @@ def _paired(measure: Measure, rows: Rows, queries: Queries, pairs: Pairs) -> np.
 def select(pairs: Pairs, order: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of each query by (value descending, row ascending): places in ``pairs`` (m, k), −1 for none."""
     m = pairs.offsets.size - 1
+    if m == 1 and pairs.rows.size >= k:
+        best = np.lexsort((pairs.rows, -order))[None, :k]
+        return best, np.ones(best.shape, bool)
     query = pairs.queries
     ranked = np.lexsort((pairs.rows, -order, query))
     place = np.arange(ranked.size) - np.repeat(pairs.offsets[:-1], pairs.counts)

@@ -323,6 +323,8 @@ def _mapped(x: Any) -> bool:
 def _joined(parts: list[np.ndarray], filler: float, k: int | None) -> np.ndarray:
     """Rows of different widths under each other, filled up to k columns (or to the widest)."""
     width = max(p.shape[1] for p in parts) if k is None else k
+    if len(parts) == 1 and parts[0].shape[1] == width:
+        return parts[0]
     out = np.full((sum(p.shape[0] for p in parts), width), filler, dtype=parts[0].dtype)
     at = 0
     for p in parts:
