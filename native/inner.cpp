@@ -97,8 +97,9 @@ double code_query(const double* q, int64_t dims, double limit, bool trusted, int
   return std::sqrt(left) * (1 + 1e-9);
 }
 
-// ‖x‖ in float32, rounded up.
-float norm_up(double norm2) { return static_cast<float>(std::sqrt(norm2)) * (1 + 0x1p-22f); }
+// ‖x‖ in float32, rounded up by more than its three roundings; of norms whose square float32 does not hold, which pass
+// by their residual, 0 or infinity.
+float norm_up(double norm2) { return std::sqrt(static_cast<float>(norm2)) * (1 + 0x1p-22f); }
 
 // What a bound may be off by, relative to ab: double roundings, and the error of the turned query.
 double slack_of(const InnerCodes& codes) { return kSlackP + 1.01 * codes.turned; }

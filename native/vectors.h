@@ -114,8 +114,6 @@ inline V add_products(V acc, V a, V b, V c, V d) { return _mm512_dpbusd_epi32(_m
 #endif
 #if KIYAS_LEVEL >= 1
 constexpr int64_t kDotStep = kDotLoads * kWidth;
-// Bytes ahead that are asked for where rows are read from memory; past the end is harmless.
-constexpr int64_t kAhead = 4096;
 #endif
 
 }  // namespace
