@@ -105,7 +105,8 @@ def _best_head(rows: np.ndarray) -> int:
         passed = 0
         for part in _parts(rows):
             rest = np.sqrt(np.sum(part[:, head:] ** 2, axis=1))
-            passed += np.count_nonzero(queries[:, :head] @ part[:, :head].T + rest_of_queries * rest >= reach)
+            reached = queries[:, :head] @ part[:, :head].T + rest_of_queries * rest >= reach
+            passed += int(np.count_nonzero(reached))
         cost = head + _LOOK * dims * passed / (queries.shape[0] * n)
         if cost < least:
             best, least = head, cost
