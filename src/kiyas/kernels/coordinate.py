@@ -112,7 +112,7 @@ class GridCodes:
             block = fold.rows(to_numpy(X(start, stop)))
             np.minimum(least, block.min(axis=0), out=least)
             np.maximum(most, block.max(axis=0), out=most)
-            sample.append(block[(-start) % stride :: stride])
+            sample.append(block[(-start) % stride :: stride].copy())  # a view would keep the block
         return cls(fold, np.concatenate(sample), (least, most))
 
     def extend(self, rows: Any, count: int, threads: int) -> None:
