@@ -285,21 +285,23 @@ class RecurrentCell::Worker {
     bytes_x_ = prepared_bytes(cell_.input);
     const bool hoist = !plan.input.ids && (count_ < kManyRows || cell_.kind == Kind::gru_before) &&
                        (plan.input.time > 1 || cell_.kind == Kind::gru_before);
-    chunk_ = hoist ? std::max<int64_t>(1, std::min(plan.input.time, kTogether / std::max<int64_t>(1, count_))) : 0;
+    block_ = hoist && count_ == 1 ? level_.block_ahead(cell_) : 0;
+    if (block_) chunk_ = block_;
+    else if (hoist) chunk_ = std::max<int64_t>(1, std::min(plan.input.time, kTogether / std::max<int64_t>(1, count_)));
     most_ = std::max<int64_t>(1, chunk_) * count_;
   }
 
   int64_t shared_bytes() const {
-    return 4 * count_ * cell_.padded * 4 + (chunk_ ? most_ * owner_.width_ * 4 : 0) + 5 * kLine;
+    return 4 * count_ * cell_.padded * 4 + slots() * owner_.width_ * 4 + 5 * kLine;
   }
-  int64_t own_bytes() const { return most_ * (bytes_x_ + 6 * 8) + count_ * bytes_h_ + 8 * kLine; }
+  int64_t own_bytes() const { return most_ * (bytes_x_ + 7 * 8) + count_ * bytes_h_ + 9 * kLine; }
 
   Shared share(Arena& arena) const {
     Shared s{};
     for (float*& state : s.state) state = arena.take<float>(count_ * cell_.padded);
     s.c = arena.take<float>(count_ * cell_.padded);
     s.reset = arena.take<float>(count_ * cell_.padded);
-    s.z = arena.take<float>(chunk_ ? most_ * owner_.width_ : 0);
+    s.z = arena.take<float>(slots() * owner_.width_);
     return s;
   }
   void own(Arena& arena) {
@@ -308,6 +310,7 @@ class RecurrentCell::Worker {
     x_ = arena.take<const void*>(most_), h_ = arena.take<const void*>(most_);
     z_ = arena.take<const float*>(most_), old_ = arena.take<const float*>(most_);
     c_ = arena.take<float*>(most_), out_ = arena.take<float*>(most_);
+    later_ = arena.take<float*>(block_);
   }
 
   void run(const Shared& shared, float* h, float* c, float* y) {
@@ -328,7 +331,10 @@ class RecurrentCell::Worker {
       for (int64_t i = live; i < active; ++i) finish(i, s_.state[now], h, c);
       active = live;
       if (!active) break;
-      if (chunk_ && s % chunk_ == 0) hoist(s, active);
+      if (chunk_ && s % chunk_ == 0) {
+        if (s >= ready_) hoist(s, active);
+        if (block_ && s + block_ < steps(0)) look_ahead(s + block_);
+      }
       step(s, active, s_.state[now], s_.state[now ^ 1]);
       if (y)
         for (int64_t i = 0; i < active; ++i) {
@@ -378,6 +384,21 @@ class RecurrentCell::Worker {
     return prepared_x_ + slot * bytes_x_;
   }
 
+  // Where the input part of row i for step s stands: in this chunk, or in one of two blocks.
+  int64_t slots() const { return block_ ? 2 * block_ : chunk_ * count_; }
+  float* z_at(int64_t s, int64_t i) const {
+    return s_.z + (block_ ? s % (2 * block_) : s % chunk_ * count_ + i) * owner_.width_;
+  }
+
+  // Makes the block of steps from s on what the steps before it take along. Past the end, the last input is repeated.
+  void look_ahead(int64_t s) {
+    for (int64_t i = 0; i < block_; ++i) {
+      x_[i] = input(0, std::min(s + i, steps(0) - 1), i);
+      later_[i] = z_at(s + i, 0);
+    }
+    ready_ = s + block_;
+  }
+
   // Input part of the gates for the steps from s on that fit a chunk.
   void hoist(int64_t s, int64_t active) {
     if (cell_.kind == Kind::gru_before) barrier_.wait();  // others may still read what is written here
@@ -385,7 +406,7 @@ class RecurrentCell::Worker {
     for (int64_t t = s; t < std::min(s + chunk_, plan_.input.time); ++t)
       for (int64_t i = 0; i < active && steps(i) > t; ++i) {
         x_[filled] = input(i, t, filled);
-        out_[filled] = s_.z + ((t - s) * count_ + i) * owner_.width_;
+        out_[filled] = z_at(t, i);
         ++filled;
       }
     const auto [from, to] = panels(cell_.input);
@@ -404,15 +425,17 @@ class RecurrentCell::Worker {
         const int64_t row = plan_.rows[static_cast<size_t>(rows_[static_cast<size_t>(i)])];
         z_[i] = owner_.table_.as<float>() + plan_.input.ids[row * plan_.input.time + when(i, s)] * owner_.width_;
       } else if (chunk_) {
-        z_[i] = s_.z + (s % chunk_ * count_ + i) * owner_.width_;
+        z_[i] = z_at(s, i);
       } else {
         x_[i] = input(i, s, i);
       }
     }
     read(old_, active);
     const bool backward = s % 2 != 0;
-    Step step{static_cast<int>(active), given ? z_ : nullptr, x_, h_, old_, c_,
-              out_, backward};
+    const bool takes_along = block_ && s + block_ < ready_;
+    const Ahead ahead{x_, later_, takes_along ? static_cast<int>(s % block_) : 0};
+    const Step step{static_cast<int>(active), given ? z_ : nullptr, x_, h_, old_, c_, out_, backward,
+                    takes_along ? &ahead : nullptr};
     const auto [from, to] = panels(cell_.recurrent);
     level_.cells(cell_, step, from, to);
     if (cell_.kind != Kind::gru_before) return;
@@ -440,12 +463,13 @@ class RecurrentCell::Worker {
   Barrier& barrier_;
   const int part_, parts_;
   std::vector<int64_t> rows_;
-  int64_t count_, chunk_, most_, bytes_h_, bytes_x_;
+  int64_t count_, chunk_ = 0, block_ = 0, most_, bytes_h_, bytes_x_;
+  int64_t ready_ = 0;  // steps whose input part is there, or will be
   Shared s_{};
   uint8_t *prepared_x_ = nullptr, *prepared_h_ = nullptr;
   const void **x_ = nullptr, **h_ = nullptr;
   const float **z_ = nullptr, **old_ = nullptr;
-  float **c_ = nullptr, **out_ = nullptr;
+  float **c_ = nullptr, **out_ = nullptr, **later_ = nullptr;
 };
 
 void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y, float* last) const {
@@ -559,7 +583,7 @@ void RecurrentCell::step(const float* x, const int64_t* ids, int64_t batch, cons
       parts[i] = part + i * width, zs[i] = parts[i];
     }
     if (width) level_.product(cell_.input, 0, cell_.input.panels, cell_.bias, xs, static_cast<int>(count), parts);
-    const Step step{static_cast<int>(count), ids || width ? zs : nullptr, xs, hs, old, cs, out, false};
+    const Step step{static_cast<int>(count), ids || width ? zs : nullptr, xs, hs, old, cs, out, false, nullptr};
     level_.cells(cell_, step, 0, cell_.recurrent.panels);
     if (before) {
       for (int64_t i = 0; i < count; ++i) {

@@ -27,7 +27,8 @@ struct Act {
 enum class Kind : int { lstm = 0, gru_after = 1, gru_before = 2, simple = 3 };
 
 // Weights of a product, packed: for a panel of `vectors` vectors of outputs, the weights of one input (two for
-// bfloat16, four for int8) stand side by side, and input follows input.
+// bfloat16, four for int8) stand side by side, and input follows input. A panel of four vectors is two halves of two, one
+// after the other, so that a half can be read as one stream.
 struct Product {
   Precision precision = Precision::float32;
   int vectors = 4;
@@ -51,6 +52,13 @@ struct Cell {
   const float* recurrent_bias = nullptr;  // of the candidate, a unit: GRU that resets after
 };
 
+// A part of the input product of a block of later steps, which a step takes along (recurrent_ahead.h).
+struct Ahead {
+  const void* const* x;  // rows of the block, prepared where the product asks for that
+  float* const* z;       // their input part; until the last part, sums under way
+  int part;              // of as many as the block has steps
+};
+
 // Rows that take a step together: of floats, or prepared where the product asks for that.
 struct Step {
   int count;
@@ -61,6 +69,7 @@ struct Step {
   float* const* c;          // LSTM: c, updated in place; gru_before: the update gate, kept for the second part
   float* const* out;        // new h; first part of gru_before: r·h
   bool backward;            // blocks from the last to the first: what the last step left in the cache comes first
+  const Ahead* ahead = nullptr;  // one row of a cell for which block_ahead() is not 0
 };
 
 struct RecurrentLevel {
@@ -73,6 +82,8 @@ struct RecurrentLevel {
                   int count, float* const* out);
   // One step for panels [from, to) of the recurrent product.
   void (*cells)(const Cell& cell, const Step& step, int64_t from, int64_t to);
+  // Steps in a block whose input part the steps of one row before it take along; 0: it is not worth it.
+  int (*block_ahead)(const Cell& cell);
   // Second part of gru_before: `h` holds r·h.
   void (*second)(const Cell& cell, const Step& step, int64_t from, int64_t to);
   void (*activate)(Act act, const float* x, int64_t count, float* out);

@@ -5,6 +5,7 @@
 #include "float_functions.h"
 #include "float_vectors.h"
 #include "recurrent.h"
+#include "recurrent_ahead.h"
 #include "recurrent_sums.h"
 
 namespace kiyas {
@@ -43,7 +44,7 @@ void lstm(const Cell& cell, const Step& step, const float* sums, int64_t panel, 
 }
 
 // The most frequent case, one row of an LSTM, keeps its sums in registers through the update.
-template <class Input, class Recurrent, int P>
+template <class Input, class Recurrent, int P, bool ahead = false>
 void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
   Sums<P, 1, 4> acc;
   const float* start = (step.z ? step.z[0] : cell.bias) + panel * 4 * kLanes;
@@ -52,8 +53,11 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
     KIYAS_UNROLL
     for (int v = 0; v < 4; ++v) acc[p][0][v] = load(start + (p * 4 + v) * kLanes);
   }
-  if (!step.z) Input::template add<P, 1, 4>(acc, cell.input, panel, step.x);
-  Recurrent::template add<P, 1, 4>(acc, cell.recurrent, panel, step.h);
+  if (!step.z) add<Input, P, 1, 4>(acc, cell.input, panel, step.x);
+#if KIYAS_LEVEL >= 2
+  if constexpr (ahead) add_and_go_ahead<Recurrent, Input, P>(acc, cell, panel, step.h, *step.ahead);
+#endif
+  if constexpr (!ahead) add<Recurrent, P, 1, 4>(acc, cell.recurrent, panel, step.h);
   KIYAS_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t at = (panel + p) * kLanes;
@@ -64,6 +68,12 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
 template <class Recurrent, class Input = Recurrent>
 void lstm_one(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   by_panels(from, to, 1, 1, step.backward, panels_together(cell.recurrent), [&](int64_t panel, int panels, int, int) {
+#if KIYAS_LEVEL >= 2
+    if (step.ahead) {
+      if (panels == 2) return lstm_of_one<Input, Recurrent, 2, true>(cell, step, panel);
+      return lstm_of_one<Input, Recurrent, 1, true>(cell, step, panel);
+    }
+#endif
     if (panels == 2) lstm_of_one<Input, Recurrent, 2>(cell, step, panel);
     else lstm_of_one<Input, Recurrent, 1>(cell, step, panel);
   });
@@ -181,6 +191,16 @@ void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   lstm_one<Terms<Precision::int8>>(cell, step, from, to);
 }
 
+int block_ahead(const Cell& cell) {
+#if KIYAS_LEVEL >= 2
+  // The last of an odd number of bfloat16 inputs is no group.
+  const bool groups = cell.input.precision != Precision::bfloat16 || cell.input.inputs % 2 == 0;
+  const bool waits = cell.recurrent.panels * cell.recurrent.panel_bytes > kFirstCache;
+  if (cell.kind == Kind::lstm && usual(cell) && groups && waits) return kAheadRows;
+#endif
+  return 0;
+}
+
 template <class Acts>
 void second_of(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   by_panels(from, to, step.count, rows_together(cell.second), step.backward, panels_together(cell.second),
@@ -264,6 +284,6 @@ void softmax(const float* x, int64_t count, float* out) {
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, second, activate, softmax};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, block_ahead, second, activate, softmax};
 
 }  // namespace kiyas

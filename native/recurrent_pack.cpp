@@ -68,7 +68,8 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
   for (int64_t o = 0; o < outputs; ++o) {
     if (rows[static_cast<size_t>(o)] < 0) continue;
     const float* row = weights + rows[static_cast<size_t>(o)] * inputs;
-    char* base = out.weights.as<char>() + o / width * p.panel_bytes + o % width * 4;
+    const int64_t place = o % width, two = vectors == 4 ? 2 * lanes : width;
+    char* base = out.weights.as<char>() + o / width * p.panel_bytes + place / two * (p.panel_bytes / 2) + place % two * 4;
     double step = 0;
     if (precision == Precision::int8) {
       for (int64_t k = 0; k < inputs; ++k) step = std::max(step, std::fabs(static_cast<double>(row[k])));
@@ -77,7 +78,7 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
     }
     int32_t sum = 0;
     for (int64_t k = 0; k < inputs; ++k) {
-      char* at = base + k / together * width * 4;
+      char* at = base + k / together * two * 4;
       if (precision == Precision::float32) {
         std::memcpy(at, row + k, 4);
       } else if (precision == Precision::bfloat16) {

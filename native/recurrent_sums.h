@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "float_functions.h"
@@ -31,77 +32,71 @@ KIYAS_INLINE void unrolled(const Function& of) {
   }(std::make_integer_sequence<int, count>{});
 }
 
+// What adds up in each precision. A group is the inputs that stand in one lane; `group` adds group k of some rows, `w`
+// being its weights of V vectors (of the first half, if there are two). A sum opens with what it continues, may be kept
+// in the room of a float, and closes as one.
 template <Precision precision>
 struct Terms;
 
-template <>
-struct Terms<Precision::float32> {
-  static constexpr int rows = KIYAS_LEVEL >= 2 ? 6 : 3;
+// Vector v of a group: `w` are the weights of the group in the first half, if there are two.
+template <int V>
+KIYAS_INLINE const char* vector_of(const char* w, int64_t half, int v) {
+  return V == 4 ? w + v / 2 * half + v % 2 * kLanes * 4 : w + v * kLanes * 4;
+}
 
-  template <int P, int R, int V>
-  static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
-    const float* w[P];
-    const float* x[R];
-    for (int p = 0; p < P; ++p)
-      w[p] = reinterpret_cast<const float*>(static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes);
-    for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(rows_[r]);
-    const int64_t inputs = product.inputs;
-    for (int64_t k = 0; k < inputs; ++k) {
-      F broadcast[R];
+struct FloatSums {
+  using Sum = F;
+  static KIYAS_INLINE Sum opened(F start) { return start; }
+  static KIYAS_INLINE F closed(Sum sum, const Product&, int64_t, const void*, F) { return sum; }
+  static KIYAS_INLINE void keep(float* p, Sum sum) { store(p, sum); }
+  static KIYAS_INLINE Sum kept(const float* p) { return load(p); }
+};
+
+template <>
+struct Terms<Precision::float32> : FloatSums {
+  static constexpr int rows = KIYAS_LEVEL >= 2 ? 6 : 3;
+  static int64_t groups(int64_t inputs) { return inputs; }
+
+  template <int R, int V>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+    F broadcast[R];
+    KIYAS_UNROLL
+    for (int r = 0; r < R; ++r) broadcast[r] = every(static_cast<const float*>(x[r])[k]);
+    KIYAS_UNROLL
+    for (int v = 0; v < V; ++v) {
+      const F weight = load(reinterpret_cast<const float*>(vector_of<V>(w, half, v)));
       KIYAS_UNROLL
-      for (int r = 0; r < R; ++r) broadcast[r] = every(x[r][k]);
-      KIYAS_UNROLL
-      for (int p = 0; p < P; ++p) {
-        KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          const F weight = load(w[p] + v * kLanes);
-          KIYAS_UNROLL
-          for (int r = 0; r < R; ++r) acc[p][r][v] = fused(weight, broadcast[r], acc[p][r][v]);
-        }
-        w[p] += V * kLanes;
-      }
+      for (int r = 0; r < R; ++r) sum[r][v] = fused(weight, broadcast[r], sum[r][v]);
     }
   }
 };
 
-// Two inputs a lane; widened to float32 by shifting, so that sums are those of float32 with rounded weights.
+// Two inputs a lane; widened to float32 by shifting, so that sums are those of float32 with rounded weights. The last
+// input of an odd number has no second beside it and is no group.
 template <>
-struct Terms<Precision::bfloat16> {
+struct Terms<Precision::bfloat16> : FloatSums {
   static constexpr int rows = KIYAS_LEVEL >= 2 ? 4 : 2;
+  static int64_t groups(int64_t inputs) { return inputs / 2; }
 
-  template <int P, int R, int V, bool last>
-  static KIYAS_INLINE void pair(Sums<P, R, V>& acc, const char* const (&w)[P], const float* const (&x)[R], int64_t k) {
+  template <int R, int V, bool last = false>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
     F first[R], second[R];
     KIYAS_UNROLL
     for (int r = 0; r < R; ++r) {
-      first[r] = every(x[r][k]);
-      if constexpr (!last) second[r] = every(x[r][k + 1]);
+      const float* two = static_cast<const float*>(x[r]) + 2 * k;
+      first[r] = every(two[0]);
+      if constexpr (!last) second[r] = every(two[1]);
     }
     KIYAS_UNROLL
-    for (int p = 0; p < P; ++p) {
+    for (int v = 0; v < V; ++v) {
+      const I both = loadi(vector_of<V>(w, half, v));
       KIYAS_UNROLL
-      for (int v = 0; v < V; ++v) {
-        const char* at = w[p] + (k / 2 * V + v) * kLanes * 4;
-        const I both = loadi(at);
+      for (int r = 0; r < R; ++r) sum[r][v] = fused(low_half(both), first[r], sum[r][v]);
+      if constexpr (!last) {
         KIYAS_UNROLL
-        for (int r = 0; r < R; ++r) acc[p][r][v] = fused(low_half(both), first[r], acc[p][r][v]);
-        if constexpr (!last) {
-          KIYAS_UNROLL
-          for (int r = 0; r < R; ++r) acc[p][r][v] = fused(high_half(both), second[r], acc[p][r][v]);
-        }
+        for (int r = 0; r < R; ++r) sum[r][v] = fused(high_half(both), second[r], sum[r][v]);
       }
     }
-  }
-
-  template <int P, int R, int V>
-  static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
-    const char* w[P];
-    const float* x[R];
-    for (int p = 0; p < P; ++p) w[p] = static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes;
-    for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(rows_[r]);
-    int64_t k = 0;
-    for (; k + 2 <= product.inputs; k += 2) pair<P, R, V, false>(acc, w, x, k);
-    if (k < product.inputs) pair<P, R, V, true>(acc, w, x, k);
   }
 };
 
@@ -114,29 +109,20 @@ bool has_pairs() {
 }
 
 // Inputs rounded to bfloat16 as well, two a lane: one instruction multiplies and adds 32 pairs.
-struct RoundedPairs {
+struct RoundedPairs : FloatSums {
   static constexpr int rows = 6;
+  static int64_t groups(int64_t inputs) { return (inputs + 1) / 2; }
 
-  template <int P, int R, int V>
-  static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
-    const char* w[P];
-    const float* x[R];
-    for (int p = 0; p < P; ++p) w[p] = static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes;
-    for (int r = 0; r < R; ++r) x[r] = static_cast<const float*>(rows_[r]);
-    const int64_t pairs_ = (product.inputs + 1) / 2;
-    for (int64_t k = 0; k < pairs_; ++k) {
-      F two[R];
+  template <int R, int V>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+    F two[R];
+    KIYAS_UNROLL
+    for (int r = 0; r < R; ++r) two[r] = every(static_cast<const float*>(x[r])[k]);
+    KIYAS_UNROLL
+    for (int v = 0; v < V; ++v) {
+      const F weight = load(reinterpret_cast<const float*>(vector_of<V>(w, half, v)));
       KIYAS_UNROLL
-      for (int r = 0; r < R; ++r) two[r] = every(x[r][k]);
-      KIYAS_UNROLL
-      for (int p = 0; p < P; ++p) {
-        KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          const F weight = load(reinterpret_cast<const float*>(w[p] + (k * V + v) * kLanes * 4));
-          KIYAS_UNROLL
-          for (int r = 0; r < R; ++r) __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc[p][r][v]) : "v"(two[r]), "v"(weight));
-        }
-      }
+      for (int r = 0; r < R; ++r) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][v]) : "v"(two[r]), "v"(weight));
     }
   }
 };
@@ -147,56 +133,39 @@ struct RoundedPairs {
 template <>
 struct Terms<Precision::int8> {
   static constexpr int rows = KIYAS_LEVEL >= 3 ? 6 : KIYAS_LEVEL == 2 ? 4 : 2;
+  using Sum = Whole;
+  static int64_t groups(int64_t inputs) { return (inputs + 3) / 4; }
+  static KIYAS_INLINE Sum opened(F) { return Whole(everyi(0)); }
+  static KIYAS_INLINE F closed(Sum sum, const Product& product, int64_t at, const void* x, F start) {
+    I whole = I(sum);
+    if constexpr (kQuad == 4) whole = addi(whole, loadi(product.shift + at));
+    return fused(to_float(whole), load(product.scale + at) * every(*static_cast<const float*>(x)), start);
+  }
+  static KIYAS_INLINE void keep(float* p, Sum sum) { storei(p, I(sum)); }
+  static KIYAS_INLINE Sum kept(const float* p) { return Whole(loadi(p)); }
 
-  template <int P, int R, int V>
-  static KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows_) {
-    const char* w[P];
-    const char* x[R];
-    for (int p = 0; p < P; ++p) w[p] = static_cast<const char*>(product.weights) + (panel + p) * product.panel_bytes;
-    for (int r = 0; r < R; ++r) x[r] = static_cast<const char*>(rows_[r]) + kRowHeader;
-    Whole sum[P][R][V];
+  template <int R, int V>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+    I first[R], second[R];
     KIYAS_UNROLL
-    for (int p = 0; p < P; ++p) {
-      KIYAS_UNROLL
-      for (int r = 0; r < R; ++r) {
-        KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) sum[p][r][v] = Whole(everyi(0));
-      }
+    for (int r = 0; r < R; ++r) {
+      const char* codes = static_cast<const char*>(x[r]) + kRowHeader + k * kQuad;
+      first[r] = everyi(number(codes));
+      if constexpr (kQuad == 8) second[r] = everyi(number(codes + 4));
     }
-    const int64_t quads = (product.inputs + 3) / 4;
-    for (int64_t k = 0; k < quads; ++k) {
-      I first[R], second[R];
+    KIYAS_UNROLL
+    for (int v = 0; v < V; ++v) {
+      const I weight = loadi(vector_of<V>(w, half, v));
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) {
-        first[r] = everyi(number(x[r] + k * kQuad));
-        if constexpr (kQuad == 8) second[r] = everyi(number(x[r] + k * kQuad + 4));
-      }
-      KIYAS_UNROLL
-      for (int p = 0; p < P; ++p) {
-        KIYAS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          const I weight = loadi(w[p] + (k * V + v) * kLanes * 4);
-          KIYAS_UNROLL
-          for (int r = 0; r < R; ++r) {
 #if KIYAS_LEVEL >= 3
-            sum[p][r][v] = Whole(_mm512_dpbusd_epi32(I(sum[p][r][v]), first[r], weight));
+        sum[r][v] = Whole(_mm512_dpbusd_epi32(I(sum[r][v]), first[r], weight));
 #else
-            const I products = addi(pairs(even_bytes(weight), first[r]), pairs(odd_bytes(weight), second[r]));
-            sum[p][r][v] = Whole(addi(I(sum[p][r][v]), products));
+        const I products = addi(pairs(even_bytes(weight), first[r]), pairs(odd_bytes(weight), second[r]));
+        sum[r][v] = Whole(addi(I(sum[r][v]), products));
 #endif
-          }
-        }
       }
     }
-    // Spelt out when compiled: an array of vectors under a loop would be kept in memory.
-    unrolled<P * R * V>([&](auto which) KIYAS_INLINE_LAMBDA {
-      constexpr int p = which / (R * V), r = which / V % R, v = which % V;
-      const int64_t at = ((panel + p) * V + v) * kLanes;
-      I whole = I(sum[p][r][v]);
-      if constexpr (kQuad == 4) whole = addi(whole, loadi(product.shift + at));
-      const F step = load(product.scale + at) * every(*static_cast<const float*>(rows_[r]));
-      acc[p][r][v] = fused(to_float(whole), step, acc[p][r][v]);
-    });
   }
 
   // Bytes of the codes of four inputs.
@@ -207,6 +176,47 @@ struct Terms<Precision::int8> {
     return out;
   }
 };
+
+KIYAS_INLINE const char* weights_of(const Product& product, int64_t panel) {
+  return static_cast<const char*>(product.weights) + panel * product.panel_bytes;
+}
+template <int V>
+constexpr int64_t kGroup = (V == 4 ? 2 : V) * kLanes * 4;  // bytes of a group of weights in a panel
+
+// What is left of the sums of one panel from group k on, and their value as floats.
+template <class Of, int R, int V>
+KIYAS_INLINE void finish(F (&acc)[R][V], typename Of::Sum (&sum)[R][V], const Product& product, int64_t panel,
+                         const void* const* x, int64_t k) {
+  const char* w = weights_of(product, panel);
+  const int64_t half = product.panel_bytes / 2;
+  for (const int64_t end = Of::groups(product.inputs); k < end; ++k)
+    Of::template group<R, V>(sum, w + k * kGroup<V>, half, x, k);
+  if constexpr (std::is_same_v<Of, Terms<Precision::bfloat16>>)
+    if (product.inputs % 2) Of::template group<R, V, true>(sum, w + k * kGroup<V>, half, x, k);
+  // Spelt out when compiled: an array of vectors under a loop would be kept in memory.
+  unrolled<R * V>([&](auto i) KIYAS_INLINE_LAMBDA {
+    acc[i / V][i % V] = Of::closed(sum[i / V][i % V], product, (panel * V + i % V) * kLanes, x[i / V], acc[i / V][i % V]);
+  });
+}
+
+// acc += W·x.
+template <class Of, int P, int R, int V>
+KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows) {
+  const void* x[R];
+  for (int r = 0; r < R; ++r) x[r] = rows[r];
+  typename Of::Sum sum[P][R][V];
+  unrolled<P * R * V>([&](auto i) KIYAS_INLINE_LAMBDA {
+    constexpr int p = i / (R * V), r = i / V % R, v = i % V;
+    sum[p][r][v] = Of::opened(acc[p][r][v]);
+  });
+  const char* w = weights_of(product, panel);
+  const int64_t groups = Of::groups(product.inputs), stride = product.panel_bytes;
+  for (int64_t k = 0; k < groups; ++k)
+    unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {
+      Of::template group<R, V>(sum[p], w + p * stride + k * kGroup<V>, stride / 2, x, k);
+    });
+  unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA { finish<Of, R, V>(acc[p], sum[p], product, panel + p, x, groups); });
+}
 
 // Codes of sixteen numbers.
 KIYAS_INLINE void codes_of(const float* x, F inverse, uint8_t* out) {
@@ -301,7 +311,7 @@ void sums(const Product& product, int64_t panel, const float* const* start, cons
       for (int v = 0; v < V; ++v) acc[p][r][v] = load(start[r] + (p * V + v) * kLanes);
     }
   }
-  Of::template add<P, R, V>(acc, product, panel, rows);
+  add<Of, P, R, V>(acc, product, panel, rows);
   KIYAS_UNROLL
   for (int r = 0; r < R; ++r) {
     KIYAS_UNROLL
@@ -370,11 +380,13 @@ void sums_with(const Product& product, int64_t panel, int panels, int count, con
   }
 }
 
+// Bytes of the first cache that weights may take.
+constexpr int64_t kFirstCache = 24 * 1024;
+
 // Calls work(panel, panels, row, rows) over panels [from, to): one row takes two panels at a time, several rows share
 // one. Backwards in every other step: the cache still has what came last.
 // Going back and forth leaves the last panel in the first cache if it is taken alone and fits.
 int64_t panels_together(const Product& product) {
-  constexpr int64_t kFirstCache = 24 * 1024;
   return 2 * product.panel_bytes > kFirstCache && product.panel_bytes <= kFirstCache ? 1 : 2;
 }
 

@@ -121,12 +121,43 @@ def test_steps_chunks_batches_and_threads_give_the_same_bits(every_level, kind, 
 
 
 @pytest.mark.parametrize("precision", r.PRECISIONS)
+@pytest.mark.parametrize("n, m", [(48, 48), (80, 7), (112, 33), (128, 300), (144, 1)])
+def test_a_long_row_whose_product_goes_ahead_of_its_steps_gives_the_bits_of_steps(every_level, precision, n, m):
+    rng = np.random.default_rng(61)
+    kernel = Weights("lstm", n, m).kernel(precision)
+    state = state_of(rng, kernel, 1)
+    for time in (1, 7, 8, 9, 15, 16, 17, 33):
+        x = floats(rng, 1, time, m)
+        y, end = kernel.sequence(x, state)
+        now = state
+        for t in range(time):
+            h, now = kernel.step(np.ascontiguousarray(x[:, t]), now)
+            assert_bits(h, np.ascontiguousarray(y[:, t]))
+        assert_states(now, end)
+
+    x = floats(rng, 1, 33, m)
+    backwards = kernel.sequence(np.ascontiguousarray(x[:, ::-1]), state)[0]
+    assert_bits(kernel.sequence(x, state, reverse=True)[0], np.ascontiguousarray(backwards[:, ::-1]))
+    mask = rng.random((1, 33)) < 0.7
+    masked, end = kernel.sequence(x, state, mask=mask)
+    kept, kept_end = kernel.sequence(np.ascontiguousarray(x[:, mask[0]]), state)
+    assert_bits(np.ascontiguousarray(masked[:, mask[0]]), kept)
+    assert_states(end, kept_end)
+    for length in (0, 1, 8, 19, 32):
+        cut, end = kernel.sequence(x, state, lengths=[length])
+        short, short_end = kernel.sequence(np.ascontiguousarray(x[:, :length]), state)
+        assert_bits(np.ascontiguousarray(cut[:, :length]), short)
+        assert_states(end, short_end)
+
+
+@pytest.mark.parametrize("precision", r.PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shared", ["units", "rows"])
+@pytest.mark.parametrize("shared", ["units", "units of one row", "rows"])
 def test_threads_that_are_worth_their_start_change_no_bit(every_level, kind, precision, shared):
     """Small calls start none; here the work is enough for them. Large cells share the units of few rows."""
     rng = np.random.default_rng(7)
-    n, batch, time = (160, 9, 60) if shared == "rows" else (810 if kind == "simple" else 410, 2, 12)
+    units = 810 if kind == "simple" else 410
+    n, batch, time = {"rows": (160, 9, 60), "units": (units, 2, 12), "units of one row": (units, 1, 24)}[shared]
     kernel, x = Weights(kind, n, 24).kernel(precision), floats(rng, batch, time, 24)
     lengths, mask = rng.integers(time - 3, time + 1, batch), rng.random((batch, time)) < 0.9
     for options in ({}, {"lengths": lengths, "reverse": True}, {"mask": mask}):
