@@ -479,7 +479,8 @@ void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y
   const int64_t weights = cell_.recurrent.panels * cell_.recurrent.vectors * level_.lanes * (n + cell_.input.inputs);
   const int threads = input.batch * input.time * weights < kWorthThreads ? 1 : input.threads;
   // Threads that share units wait for each other after every step: more of them than processors are far slower than one.
-  const int64_t most = std::min<int64_t>(std::max(1u, std::thread::hardware_concurrency()), cell_.recurrent.panels);
+  static const unsigned processors = std::max(1u, std::thread::hardware_concurrency());  // asking takes microseconds
+  const int64_t most = std::min<int64_t>(processors, cell_.recurrent.panels);
   const bool share = std::min<int64_t>(threads, most) > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
   const int parts = static_cast<int>(std::min<int64_t>(threads, share ? most : input.batch));
   Barrier barrier(share ? parts : 1);

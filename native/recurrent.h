@@ -93,6 +93,9 @@ struct RecurrentLevel {
 // The same levels in the same order as level_at(); dispatch.cpp.
 const RecurrentLevel& recurrent_level_at(int index);
 
+// Whether there is neither NaN nor infinity.
+bool all_finite(const float* x, int64_t count);
+
 // Flushes denormals in its scope and puts the state of the processor back.
 class Flush {
  public:

@@ -1,5 +1,5 @@
-// Python's view of the recurrent kernels. Sequences come checked (src/kiyas/kernels/recurrent.py). Steps are so short
-// that they look at their arguments here: what is not plainly right is answered with None, and Python looks closer.
+// Python's view of the recurrent kernels. Steps and plain sequences are so short that they look at their arguments here:
+// what is not plainly right is answered with None, and Python looks closer (src/kiyas/kernels/recurrent.py).
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
@@ -58,6 +58,9 @@ class Buffer {
   }
   bool shaped(int64_t a) const { return view_.ndim == 1 && view_.shape[0] == a; }
   bool shaped(int64_t a, int64_t b) const { return view_.ndim == 2 && view_.shape[0] == a && view_.shape[1] == b; }
+  bool shaped(int64_t a, int64_t b, int64_t c) const {
+    return view_.ndim == 3 && view_.shape[0] == a && view_.shape[1] == b && view_.shape[2] == c;
+  }
   int dims() const { return view_.ndim; }
   int64_t size(int axis) const { return view_.shape[axis]; }
   template <class T>
@@ -68,32 +71,21 @@ class Buffer {
   bool held_ = false;
 };
 
-// numpy.empty((rows, columns), float32), called directly: arrays from nanobind cost a microsecond.
-nb::object empty(int64_t rows, int64_t columns) {
+// numpy.empty(shape, float32), called directly: arrays from nanobind cost a microsecond.
+template <class... Size>
+nb::object empty(Size... sizes) {
   static PyObject *function = nullptr, *dtype = nullptr;
   if (!function) {
     const nb::module_ numpy = nb::module_::import_("numpy");
     function = nb::object(numpy.attr("empty")).release().ptr();
     dtype = nb::object(numpy.attr("dtype")("float32")).release().ptr();
   }
-  const nb::tuple shape = nb::make_tuple(rows, columns);
+  const nb::tuple shape = nb::make_tuple(sizes...);
   PyObject* arguments[] = {shape.ptr(), dtype};
   nb::object out = nb::steal(PyObject_Vectorcall(function, arguments, 2, nullptr));
   if (!out.is_valid()) nb::raise_python_error();
   return out;
 }
-
-bool all_finite(const float* x, int64_t count) {
-  // The exponent of infinity and NaN is all ones.
-  uint32_t found = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    found |= (bits & 0x7F800000u) == 0x7F800000u;
-  }
-  return found == 0;
-}
-
 
 using PyAct = In<float, 1>;  // kind, alpha, beta
 Act act_of(const PyAct& a) { return {static_cast<Activation>(static_cast<int>(a.data()[0])), a.data()[1], a.data()[2]}; }
@@ -129,44 +121,95 @@ struct PyCell {
 
   void embed(const In<float, 2>& table) { cell.embed(table.data(), static_cast<int64_t>(table.shape(0))); }
 
-  // Rows of an input that is plainly right, or -1.
-  int64_t rows_of(const Buffer& x) const {
-    if (cell.vocabulary()) {
-      if (!x.integers() || x.dims() != 1) return -1;
-      for (int64_t i = 0; i < x.size(0); ++i)
-        if (x.as<const int64_t>()[i] < 0 || x.as<const int64_t>()[i] >= cell.vocabulary()) return -1;
-      return x.size(0);
-    }
-    return x.floats() && x.dims() == 2 && x.size(1) == cell.inputs() ? x.size(0) : -1;
+  // Whether x is plainly right: floats with their features last, or ids of the table; `dims` without the features.
+  bool plain(const Buffer& x, int dims) const {
+    if (!cell.vocabulary()) return x.floats() && x.dims() == dims + 1 && x.size(dims) == cell.inputs();
+    if (!x.integers() || x.dims() != dims) return false;
+    int64_t count = 1;
+    for (int axis = 0; axis < dims; ++axis) count *= x.size(axis);
+    for (int64_t i = 0; i < count; ++i)
+      if (x.as<const int64_t>()[i] < 0 || x.as<const int64_t>()[i] >= cell.vocabulary()) return false;
+    return true;
   }
 
-  // (y, (h, c)) or (y, (h,)), or None: something is not plainly right.
-  nb::object step(nb::handle x, nb::handle state, nb::handle out) const {
-    const bool lstm = cell.kind() == Kind::lstm;
-    const int arrays = lstm ? 2 : 1;
-    Buffer in, before[2], after[2];
-    if (!in.take(x, false)) return nb::none();
-    const int64_t rows = rows_of(in), n = cell.units();
-    if (rows < 0) return nb::none();
-    if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != arrays) return nb::none();
-    for (int i = 0; i < arrays; ++i)
-      if (!before[i].take(PyTuple_GET_ITEM(state.ptr(), i), false) || !before[i].floats() || !before[i].shaped(rows, n))
-        return nb::none();
+  // The state before and after a call: (h, c), or (h,) where there is no c.
+  class States {
+   public:
+    States(const PyCell& owner, int64_t rows)
+        : arrays_(owner.cell.kind() == Kind::lstm ? 2 : 1), rows_(rows), units_(owner.cell.units()) {}
+    // Whether `state` is plainly right.
+    bool given(nb::handle state) { return taken(state, before_, false); }
+    // Where the new one goes: `out`, or new arrays.
+    bool into(nb::handle out) {
+      if (out.is_none()) now = arrays_ == 2 ? nb::make_tuple(empty(rows_, units_), empty(rows_, units_))
+                                            : nb::make_tuple(empty(rows_, units_));
+      else now = nb::borrow(out);
+      return taken(now, after_, true);
+    }
+    const float* before(int i) const { return i < arrays_ ? before_[i].as<const float>() : nullptr; }
+    float* after(int i) const { return i < arrays_ ? after_[i].as<float>() : nullptr; }
+    // Sequences change their state in place.
+    void copy(bool zeros) const {
+      const size_t bytes = sizeof(float) * static_cast<size_t>(rows_ * units_);
+      for (int i = 0; i < arrays_; ++i)
+        if (zeros) std::memset(after(i), 0, bytes);
+        else std::memcpy(after(i), before(i), bytes);
+    }
+    nb::object first() const { return nb::borrow(PyTuple_GET_ITEM(now.ptr(), 0)); }
     nb::object now;
-    if (out.is_none()) now = lstm ? nb::make_tuple(empty(rows, n), empty(rows, n)) : nb::make_tuple(empty(rows, n));
-    else if (PyTuple_CheckExact(out.ptr()) && PyTuple_GET_SIZE(out.ptr()) == arrays) now = nb::borrow(out);
-    else return nb::none();
-    for (int i = 0; i < arrays; ++i)
-      if (!after[i].take(PyTuple_GET_ITEM(now.ptr(), i), true) || !after[i].floats() || !after[i].shaped(rows, n))
-        return nb::none();
+
+   private:
+    bool taken(nb::handle state, Buffer (&buffers)[2], bool write) const {
+      if (!PyTuple_CheckExact(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != arrays_) return false;
+      for (int i = 0; i < arrays_; ++i)
+        if (!buffers[i].take(PyTuple_GET_ITEM(state.ptr(), i), write) || !buffers[i].floats() ||
+            !buffers[i].shaped(rows_, units_))
+          return false;
+      return true;
+    }
+    Buffer before_[2], after_[2];
+    const int arrays_;
+    const int64_t rows_, units_;
+  };
+
+  // (y, state), or None: something is not plainly right.
+  nb::object step(nb::handle x, nb::handle state, nb::handle out) const {
+    Buffer in;
+    if (!in.take(x, false) || !plain(in, 1)) return nb::none();
+    const int64_t rows = in.size(0);
+    States states(*this, rows);
+    if (!states.given(state) || !states.into(out)) return nb::none();
     {
       const MaybeReleased release(rows * cell.bytes() > kLongCall);
       const bool ids = cell.vocabulary() != 0;
-      cell.step(ids ? nullptr : in.as<const float>(), ids ? in.as<const int64_t>() : nullptr, rows,
-                before[0].as<const float>(), lstm ? before[1].as<const float>() : nullptr, after[0].as<float>(),
-                lstm ? after[1].as<float>() : nullptr);
+      cell.step(ids ? nullptr : in.as<const float>(), ids ? in.as<const int64_t>() : nullptr, rows, states.before(0),
+                states.before(1), states.after(0), states.after(1));
     }
-    return nb::make_tuple(nb::borrow(PyTuple_GET_ITEM(now.ptr(), 0)), now);
+    return nb::make_tuple(states.first(), states.now);
+  }
+
+  // Whole sequences, all of one length: (y, state), y being h at the end unless `every` output is wanted; or None:
+  // something is not plainly right. `state` None: zeros.
+  nb::object sequence(nb::handle x, nb::handle state, bool every, nb::handle out, int threads) const {
+    Buffer in, to;
+    if (!in.take(x, false) || !plain(in, 2) || !in.size(0) || !in.size(1)) return nb::none();
+    const int64_t batch = in.size(0), time = in.size(1), n = cell.units();
+    States states(*this, batch);
+    if ((!state.is_none() && !states.given(state)) || !states.into(nb::none())) return nb::none();
+    nb::object y;
+    if (every) {
+      y = out.is_none() ? empty(batch, time, n) : nb::borrow(out);
+      if (!to.take(y, true) || !to.floats() || !to.shaped(batch, time, n)) return nb::none();
+    }
+    states.copy(state.is_none());
+    {
+      const MaybeReleased release(batch * time * cell.bytes() > kLongCall);
+      const bool ids = cell.vocabulary() != 0;
+      cell.run({batch, time, ids ? nullptr : in.as<const float>(), ids ? in.as<const int64_t>() : nullptr, nullptr,
+                nullptr, false, false, threads},
+               states.after(0), states.after(1), every ? to.as<float>() : nullptr, nullptr);
+    }
+    return nb::make_tuple(every ? y : states.first(), states.now);
   }
 
   void run(const std::optional<In<float, 3>>& x, const std::optional<In<int64_t, 2>>& ids, int64_t batch, int64_t time,
@@ -269,6 +312,15 @@ void softmax_of(int level, const In<float, 2>& x, const Out<float, 2>& out) {
     recurrent_level_at(level).softmax(x.data() + r * columns, columns, out.data() + r * columns);
 }
 
+// False where x is no contiguous array of floats, too.
+bool finite_floats(nb::handle x) {
+  Buffer in;
+  if (!in.take(x, false) || !in.floats()) return false;
+  int64_t count = 1;
+  for (int axis = 0; axis < in.dims(); ++axis) count *= in.size(axis);
+  return all_finite(in.as<const float>(), count);
+}
+
 // Whether the processor flushes denormals now: kernels must leave this as they found it.
 bool flushes() {
   volatile float small = 1.17549435e-38f;
@@ -290,6 +342,7 @@ void bind_recurrent(nb::module_& m) {
            nb::arg(), nb::arg())
       .def("embed", &PyCell::embed)
       .def("step", &PyCell::step, nb::arg(), nb::arg().none(), nb::arg().none())
+      .def("sequence", &PyCell::sequence, nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg())
       .def("run", &PyCell::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
            nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
       .def_prop_ro("bytes", [](const PyCell& c) { return c.cell.bytes(); });
@@ -300,5 +353,6 @@ void bind_recurrent(nb::module_& m) {
       .def("step", &PyStepper::step, nb::arg(), nb::arg().none());
   m.def("activate", &activate_of);
   m.def("softmax", &softmax_of);
+  m.def("all_finite", &finite_floats);
   m.def("flushes_denormals", &flushes);
 }

@@ -1,4 +1,4 @@
-// Weights as the kernels take them, aligned memory, and the state of the processor while they run.
+// Weights as the kernels take them, aligned memory, numbers looked at, and the state of the processor while they run.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -39,6 +39,18 @@ Flush::~Flush() { __asm__ volatile("msr fpcr, %0" ::"r"(before_)); }
 Flush::Flush() : before_(0) {}
 Flush::~Flush() {}
 #endif
+
+bool all_finite(const float* x, int64_t count) {
+  // The exponent of infinity and NaN is all ones: their bits without the sign are as numbers the largest.
+  int32_t largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    int32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    const int32_t plain = bits & 0x7FFFFFFF;
+    largest = plain > largest ? plain : largest;
+  }
+  return largest < 0x7F800000;
+}
 
 Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
   data_ = ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), std::align_val_t(kLine));

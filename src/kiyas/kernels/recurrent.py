@@ -97,6 +97,15 @@ def softmax(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return y
 
 
+def all_finite(x: np.ndarray) -> bool:
+    """Whether x, a contiguous float32 array, has neither NaN nor infinity. False for other arrays.
+
+    >>> all_finite(np.ones(3, np.float32)), all_finite(np.array([1, np.inf], np.float32))
+    (True, False)
+    """
+    return bool(_native.all_finite(x))
+
+
 def _writable(out: np.ndarray | None, shape: tuple[int, ...], owner: str) -> np.ndarray:
     if out is None:
         return np.empty(shape, np.float32)
@@ -236,7 +245,7 @@ class _Cell:
                 self._native.embed(table)
             else:
                 self._embedding = table
-        self._step = self._native.step
+        self._step, self._sequence = self._native.step, self._native.sequence
 
     @property
     def nbytes(self) -> int:
@@ -276,6 +285,10 @@ class _Cell:
         in order of time. A row without steps keeps its state. ``threads``: rows are shared between them; large cells
         share the units of few rows.
         """
+        if lengths is None and mask is None and not reverse and type(threads) is int and 1 <= threads <= 256:
+            found: tuple[np.ndarray, State] | None = self._sequence(x, state, True, out, threads)
+            if found is not None:
+                return found
         x = self._input(x, 2)
         y = _writable(out, (*x.shape[:2], self.units), self._owner)
         return y, self._run(x, state, y, None, lengths, mask, zero_masked, reverse, threads)
@@ -283,6 +296,10 @@ class _Cell:
     def last(self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, mask: Any = None,
              reverse: bool = False, threads: int = 1) -> tuple[np.ndarray, State]:
         """As `sequence`, but y (batch, units) is the output of the last step taken; zeros where there was none."""
+        if lengths is None and mask is None and not reverse and type(threads) is int and 1 <= threads <= 256:
+            found: tuple[np.ndarray, State] | None = self._sequence(x, state, False, None, threads)
+            if found is not None:
+                return found
         x = self._input(x, 2)
         if lengths is None and mask is None and x.shape[1]:
             new = self._run(x, state, None, None, None, None, False, reverse, threads)

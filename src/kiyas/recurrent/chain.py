@@ -7,7 +7,6 @@ What is irregular in any way (other types, NaN, masked ids, states of other mode
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,12 +90,9 @@ class Chain:
                 return None
             v = x if self._fused else table[x]
         else:
-            if x.ndim != 3 or x.dtype != np.float32:
+            if x.ndim != 3 or x.shape[2] != self._features or not kernels.all_finite(x):
                 return None
-            rows = self._checked(x.reshape(-1, x.shape[2]))
-            if rows is None:
-                return None
-            v = rows.reshape(x.shape)
+            v = x
         cells, _, head, activation = self._compiled
         for cell, every in zip(cells, self._every, strict=True):
             v = (cell.sequence if every else cell.last)(v, threads=threads)[0]
@@ -110,8 +106,7 @@ class Chain:
         if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0 or x.dtype.kind not in "fiu":
             return None
         v: np.ndarray = np.ascontiguousarray(x, np.float32)
-        flat = v.ravel()
-        return v if flat.dot(flat) < inf else None  # NaN, infinity, or too large to tell
+        return v if kernels.all_finite(v) else None
 
     def _looked_up(self, ids: np.ndarray) -> np.ndarray | None:
         embedding = self._embedding

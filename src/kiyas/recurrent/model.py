@@ -113,7 +113,8 @@ class Model:
         threads = count(threads, "threads", owner, 1, 256)
         if empty not in ("error", "zero"):
             raise InputError(message(owner, "empty", "error or zero", repr(empty)))
-        if self._chain is not None and not return_state and all(a is None for a in (lengths, mask, state, batch_size)):
+        plain = lengths is None and mask is None and state is None and batch_size is None and not return_state
+        if plain and self._chain is not None:
             quickly = self._chain.whole(x, threads)
             if quickly is not None:
                 return quickly
