@@ -137,12 +137,13 @@ class Quick:
         if self._ids:
             if type(x) is not np.ndarray or x.ndim != 1 or x.dtype != np.int64 or x.size != self._stepper.batch:
                 return None
-            if (x.item() if x.size == 1 else x.min()) < self._least:
+            least, most = (x.item(),) * 2 if x.size == 1 else (x.min(), x.max())
+            if least < self._least:
                 return None
             if self._table is not None:
-                if x.max() >= self._table.shape[0]:
+                if most >= self._table.shape[0]:
                     return None
-                x = self._table[x]
+                x = self._table[least:least + 1] if x.size == 1 else self._table[x]
         try:
             return self._stepper.step(x)
         except InputError:  # the long way round says whose error it is

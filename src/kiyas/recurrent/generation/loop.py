@@ -145,6 +145,9 @@ def generated(tokenizer: Tokenizer, seed_text: str | Sequence[str], tokens: Sequ
 
 def _until(tokens: Iterator[Token], stops: Stops, ended: list[str]) -> Iterator[Token]:
     """The tokens before the first stop word, each as soon as it cannot be part of one. ``ended`` takes that word."""
+    if not stops.words:
+        yield from tokens
+        return
     pending: list[Token] = []
     for token in tokens:
         pending.append(token)
@@ -295,7 +298,7 @@ class _Run:
         if self._never.size and self._never[-1] >= row.size:
             raise InputError(message(_OWNER, "exclude", f"numbers from 0 to {row.size - 1}", f"{self._never[-1]}"))
         if self.sampling.greedy and not self.probabilities and not self._never.size:
-            number = int(np.argmax(row))
+            number = int(row.argmax())
             return number, self._reader.log_probability(row, number), None
         logs = self._reader.log_probabilities(row)
         allowed = logs
