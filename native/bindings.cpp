@@ -129,16 +129,18 @@ void upper_products_of(int level, const PyInnerCodes& codes, const In<double, 2>
   });
 }
 
-// The tight interval of p for pairs of one query with rows.
+// The tight interval of p for pairs of one query with rows, within ±product_end·kPastEnd.
 void product_intervals(int level, const PyInnerCodes& codes, const In<double, 2>& queries, const In<double, 1>& norm2,
                        int query, const In<int64_t, 1>& rows, const Out<double, 1>& low, const Out<double, 1>& high) {
   const int64_t dims = static_cast<int64_t>(queries.shape(1));
   const Level& l = level_at(level);
   const InnerQueries prepared(l, codes.codes_of(), queries.data() + query * dims, norm2.data() + query, 1);
   for (size_t i = 0; i < rows.size(); ++i) {
-    const Interval p = inner_product(l, codes.codes_of(), prepared, 0, rows.data()[i], true);
-    low.data()[i] = p.low;
-    high.data()[i] = p.high;
+    const int64_t row = rows.data()[i];
+    const double most = product_end(norm2.data()[query], codes.norm2.data()[row]) * kPastEnd;
+    const Interval p = inner_product(l, codes.codes_of(), prepared, 0, row, true);
+    low.data()[i] = p.low > -most ? p.low : -most;
+    high.data()[i] = p.high < most ? p.high : most;
   }
 }
 

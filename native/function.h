@@ -21,8 +21,9 @@ class FunctionFamily final : public Family {
   Interval bounds(int query, int64_t row, double threshold) const override;
 
  private:
-  // Rows whose score at an upper bound of p may reach the threshold.
-  uint64_t reach(const double* p, const double* norm2, int rows, int query, double threshold) const;
+  // Rows whose score at an upper bound of p, or where p ends before, may reach the threshold. `norms` are rounded up.
+  uint64_t reach(const float* bounds, const float* norms, const double* norm2, int rows, int query,
+                 double threshold) const;
 
   const Level& level_;
   const UserFunction function_;

@@ -187,8 +187,9 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
                        int64_t row, bool distance) {
   const double a2 = queries.norm2(query), b2 = codes.norm2[row], a = std::sqrt(a2), b = std::sqrt(b2);
   if (a == 0 || b == 0) return {0, 0};
-  const double slack = slack_of(codes), most = std::min(a * b, (a2 + b2) / 2) * (1 + slack);
-  if (!queries.trusted(query)) return {-a * b * (1 + slack), most};
+  // Cauchy–Schwarz owes nothing to the turn: its end is off by double roundings alone.
+  const double slack = slack_of(codes), most = product_end(a2, b2) * (1 + kSlackP);
+  if (!queries.trusted(query)) return {-most, most};
   const int64_t h = codes.head_dims, t = codes.tail_dims;
   const double r = codes.residual[row];
   // What the codes leave out, and how the sums over them round.
@@ -212,24 +213,21 @@ Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQ
     error += queries.rest(query) * static_cast<double>(codes.rest[row]);
   }
   error += slack * (a * b + (distance ? a2 + b2 : 0.0));
-  return {std::max(p - error, -a * b * (1 + slack)), std::min(p + error, most)};
+  return {std::max(p - error, -most), std::min(p + error, most)};
 }
 
 void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
                    const int32_t* dots, Interval* out) {
   const InnerQuery& q = queries.query(query);
-  const double a = std::sqrt(queries.norm2(query)), head = queries.head(query), rest = queries.rest(query);
+  const double a2 = queries.norm2(query), a = std::sqrt(a2), head = queries.head(query), rest = queries.rest(query);
   for (int i = 0; i < rows; ++i) {
-    const double b = std::sqrt(codes.norm2[start + i]), r = codes.residual[start + i];
+    const double b2 = codes.norm2[start + i], b = std::sqrt(b2), r = codes.residual[start + i];
+    const double most = product_end(a2, b2) * kPastEnd;
     const double p = static_cast<double>(codes.scale[start + i]) * (q.step * static_cast<double>(dots[i] - q.shift));
     // The float32 product step·dots is good to three roundings of ab and more.
     const double error = q.residual * (b + r) + head * r + rest * codes.rest[start + i] + 1e-6 * (a * b);
-    out[i] = {std::max(p - error, -a * b), std::min(p + error, a * b)};
-    // At most ab in size, whatever the codes say; infinite and undefined bounds end there too.
-    if (!(out[i].low >= -a * b)) out[i].low = -a * b;
-    if (!(out[i].high <= a * b)) out[i].high = a * b;
-    out[i].low -= 1e-9 * (a * b);
-    out[i].high += 1e-9 * (a * b);
+    // Infinite and undefined bounds end there too.
+    out[i] = {p - error > -most ? p - error : -most, p + error < most ? p + error : most};
   }
 }
 

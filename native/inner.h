@@ -3,6 +3,8 @@
 // A row may come turned by an orthogonal matrix that puts what matters first: then a first look at the head of the
 // row, with the norm of its tail, is enough for most rows. Without a turn the head is the whole row.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -72,17 +74,23 @@ class InnerQueries {
   std::vector<uint8_t> trusted_;
 };
 
+// What p of two vectors is at most in size, by their squared norms as they were rounded (Cauchy–Schwarz, and
+// (a² + b²)/2, which is no less but where they round). The rounded p may lie kPastEnd times as far out: a unit for p,
+// one for the norms, three for the roots and their product, of 2^-53 each, and some to spare.
+inline double product_end(double a2, double b2) { return std::min(std::sqrt(a2) * std::sqrt(b2), (a2 + b2) / 2); }
+constexpr double kPastEnd = 1 + 0x1p-50;
+
 // The interval that holds p = A·B. `distance`: the measure uses d² too, which needs a little more room.
 Interval inner_product(const Level& level, const InnerCodes& codes, const InnerQueries& queries, int query,
                        int64_t row, bool distance);
 
-// Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone; start begins a group.
-// `dots`: the products of their codes with the query's.
+// Intervals of p for rows [start, start + rows), rows <= kBlock, from the codes of heads alone, within
+// ±product_end·kPastEnd; start begins a group. `dots`: the products of their codes with the query's.
 void head_products(const InnerCodes& codes, const InnerQueries& queries, int query, int64_t start, int rows,
                    const int32_t* dots, Interval* out);
 
-// What a first look at a block of rows needs beside their codes, without a factor: the norms of rows [start, start + rows), which it puts
-// into `looks` where they are of other rows.
+// What a first look at a block of rows needs beside their codes, without a factor: the norms of rows
+// [start, start + rows), which it puts into `looks` where they are of other rows.
 InnerBlock block_of(const InnerCodes& codes, int64_t start, int rows, Looks& looks);
 
 // Upper bounds of p for the rows of a mask, by the products of heads that a filter left in `looks` for its query j and

@@ -83,11 +83,11 @@ struct Level {
   // upper bounds of p, to which kMargin·ab was added.
   uint64_t (*inner_filter)(Inner kind, const InnerBlock& block, const InnerQuery& query, const int32_t* dots,
                            double threshold);
-  // Upper bounds of p alone, at most ab, in double.
-  void (*inner_upper)(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, double* p);
+  // Upper bounds of p alone; coarse codes may put one beyond ab, or leave it infinite or undefined.
+  void (*inner_upper)(const InnerBlock& block, const InnerQuery& query, const int32_t* dots, float* p);
   uint64_t (*inner_reach)(Inner kind, const float* p, const float* norm, const float* factor, int rows,
                           const InnerQuery& query, double threshold);
-  // log x, to 6e-5, of normal x > 0.
+  // log x, to 1.3e-5, of normal x > 0.
   void (*logarithms)(const float* x, int count, float* out);
   // out[r] = x[r]·m for up to four rows of floats, m (dims × dims): sums in parts of kTurnPart in float32, added in
   // double, so that the error is that of short sums.

@@ -292,8 +292,48 @@ double inner_score(Inner kind, double parameter, const Gram& g) {
   return 0;
 }
 
+// Both logarithms of the filter over their range: log x by itself, and log1p by what p just reaches or misses.
+void check_logarithms(const Level& level) {
+  float x[kBlock], y[kBlock];
+  for (int trial = 0; trial < 4000; ++trial) {
+    for (float& v : x) v = static_cast<float>(std::exp(trial % 2 ? 174 * uniform() - 87 : uniform()));
+    level.logarithms(x, kBlock, y);
+    for (int i = 0; i < kBlock; ++i)
+      CHECK(std::fabs(y[i] - std::log(static_cast<double>(x[i]))) <= 1.3e-5, "%s log of %.9g: %.9g", level.name, x[i], y[i]);
+  }
+  InnerQuery query{};
+  query.norm = 1;
+  for (int trial = 0; trial < 6000; ++trial) {
+    float below_it[kBlock];
+    for (int i = 0; i < kBlock; ++i) {
+      x[i] = static_cast<float>(std::exp(trial % 3 ? 6 * uniform() - 4 : 90 * uniform() - 30));
+      const double log1p = std::log1p(static_cast<double>(x[i]));
+      // Half the margin is the logarithm's; the other half is for roundings that are none here.
+      y[i] = static_cast<float>(log1p * (1 - 0.9e-5)), below_it[i] = static_cast<float>(log1p * (1 - 3.2e-5));
+    }
+    const uint64_t reached = level.inner_reach(Inner::log_scaled, y, x, nullptr, kBlock, query, 1.0);
+    const uint64_t missed = level.inner_reach(Inner::log_scaled, below_it, x, nullptr, kBlock, query, 1.0);
+    for (int i = 0; i < kBlock; ++i) {
+      CHECK(reached >> i & 1, "%s log1p of %.9g is too large", level.name, x[i]);
+      CHECK(!(missed >> i & 1), "%s log1p of %.9g is too small", level.name, x[i]);
+    }
+  }
+}
+
 void rising(const double* p, const double* a2, const double* b2, double* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] = p[i] / (1 + std::sqrt(a2[i] * b2[i]));
+}
+
+// Steep where the vectors are nearly equal, or nearly opposite, and falling past the end of p there.
+void steep(const double* p, const double* a2, const double* b2, double* out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) out[i] = 1 / (1e-8 * (a2[i] + b2[i]) + (a2[i] + b2[i] - 2 * p[i]));
+}
+
+void steep_below(const double* p, const double* a2, const double* b2, double* out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double ab = std::sqrt(a2[i]) * std::sqrt(b2[i]);
+    out[i] = -1 / (1e-8 * ab + (ab + p[i]));
+  }
 }
 
 void check_inner(const Level& level, bool quick) {
@@ -348,14 +388,16 @@ void check_inner(const Level& level, bool quick) {
       const std::string what = "inner " + std::to_string(kind) + " data " + std::to_string(kind_of_data);
       compare(what.c_str(), level, scan(family, wish.input), data, wish.input.k, score, wish.input.allowed, wish.input.excluded);
     }
-    const FunctionFamily family(level, rising, codes, values, data.norm2.data(), data.count);
-    const Wish wish(data, 2);
-    compare("function", level, scan(family, wish.input), data, wish.input.k, [&](int j, int64_t r) {
-      const Gram& g = gram[j * rows + r];
-      double out;
-      rising(&g.p, &g.a2, &g.b2, &out, 1);
-      return out;
-    }, wish.input.allowed, wish.input.excluded);
+    for (const UserFunction function : {rising, steep, steep_below}) {
+      const FunctionFamily family(level, function, codes, values, data.norm2.data(), data.count);
+      const Wish wish(data, 2);
+      compare("function", level, scan(family, wish.input), data, wish.input.k, [&](int j, int64_t r) {
+        const Gram& g = gram[j * rows + r];
+        double out;
+        function(&g.p, &g.a2, &g.b2, &out, 1);
+        return out;
+      }, wish.input.allowed, wish.input.excluded);
+    }
   }
 }
 

@@ -161,7 +161,7 @@ def _function_candidates(function: Any, codes: InnerCodes, queries: np.ndarray, 
         _native.upper_products(level(), codes.native, queries, norms2, begin, upper, request.threads)
         b2 = codes.norms2[begin : begin + rows]
         for j in np.flatnonzero(found <= limit).tolist():
-            value = function(upper[j], np.full(rows, norms2[j]), b2)
+            value = _past_end(function, np.maximum, upper[j], np.full(rows, norms2[j]), b2)
             passed = ~(value < threshold[j] - 1e-14 * abs(threshold[j])) if math.isfinite(threshold[j]) else \
                 np.ones(rows, bool)
             if allowed is not None:
@@ -193,9 +193,32 @@ def _function_interval(function: Any, codes: InnerCodes, queries: np.ndarray, no
                        rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.empty(rows.size), np.empty(rows.size)
     _native.product_intervals(level(), codes.native, queries, norms2, query, rows, low, high)
-    a2, b2 = np.full(rows.size, norms2[query]), codes.norms2[rows]
-    low, high = function(low, a2, b2), function(high, a2, b2)
-    # The function rounds too: a few units in the last place either way. NaN bounds nothing.
-    low = np.where(np.isnan(low), -np.inf, low - 1e-14 * np.abs(low))
-    high = np.where(np.isnan(high), np.inf, high + 1e-14 * np.abs(high))
-    return low, high
+    return function_interval(function, low, high, np.full(rows.size, norms2[query]), codes.norms2[rows])
+
+
+def function_interval(function: Any, low: np.ndarray, high: np.ndarray, a2: np.ndarray,
+                      b2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a user's function, increasing in p, lies between where p lies between ``low`` and ``high``.
+
+    Infinite where it does not say: it is NaN, or falls.
+    """
+    low = _past_end(function, np.minimum, low, a2, b2)
+    high = _past_end(function, np.maximum, high, a2, b2)
+    with np.errstate(invalid="ignore"):
+        # The function rounds too: a few units in the last place either way.
+        low, high = low - 1e-14 * np.abs(low), high + 1e-14 * np.abs(high)
+        mute = np.isnan(high) | (low > high)
+    return np.where(np.isnan(low) | mute, -np.inf, low), np.where(mute, np.inf, high)
+
+
+def _past_end(function: Any, worst: Any, p: np.ndarray, a2: np.ndarray, b2: np.ndarray) -> np.ndarray:
+    """The function at p, and for p beyond what two vectors can have (as it may round) the worst of it there and at
+    that end: past it, it may fall or be NaN, and NaN is what it then is.
+    """
+    value: np.ndarray = function(p, a2, b2)
+    end = np.minimum(np.sqrt(a2) * np.sqrt(b2), (a2 + b2) / 2)
+    past = np.abs(p) > end
+    if past.any():
+        value = np.array(value)
+        value[past] = worst(value[past], function(np.copysign(end[past], p[past]), a2[past], b2[past]))
+    return value

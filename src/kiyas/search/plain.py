@@ -15,10 +15,12 @@ import array_api_compat
 import numpy as np
 
 from kiyas.arrays import Array, float64, namespace, row_blocks, to_numpy
+from kiyas.kernels.inner import function_interval
 from kiyas.measures.base import Measure
 from kiyas.measures.coordinate import CoordinateMeasure
 from kiyas.measures.inner import Cosine, InnerMeasure
 from kiyas.measures.learned import Learned
+from kiyas.measures.user import UserInner
 from kiyas.search.exact import Pairs, Queries
 from kiyas.search.rows import Rows
 
@@ -142,11 +144,18 @@ def _inner_bounds(xp: Any, measure: InnerMeasure, block: Array, q: Array, dtype:
     error = (1.01 * (dims + 4) * unit + 1e-12) * reach + 1e-12 * (a2 + b2)
     if tiny:
         error = error + dims * tiny * (2 + xp.max(xp.abs(q)))
-    most = xp.minimum(reach, (a2 + b2) / 2) * (1 + 1e-12)  # so that d² can be 0 whatever its roundings
+    own = measure.kernel() if isinstance(measure, UserInner) else None
+    # So that d² can be 0 whatever its roundings; a user's function is asked no further out than p itself may round.
+    most = xp.minimum(reach, (a2 + b2) / 2) * (1 + (1e-12 if own is None else 2.0**-50))
     infinite = ~xp.isfinite(p)
     p = xp.where(infinite, xp.zeros_like(p), p)
-    low = xp.where(infinite, -reach, xp.maximum(p - error, -reach))
+    low = xp.where(infinite, -most, xp.maximum(p - error, -most))
     high = xp.where(infinite, most, xp.minimum(p + error, most))
+    if own is not None:
+        assert not isinstance(own, str)  # undeclared functions have no bounds: all rows are compared
+        ends = function_interval(own.parameters["function"], *map(to_numpy, (low, high, a2 + 0 * p, b2 + 0 * p)))
+        device = array_api_compat.device(p)
+        return xp.asarray(ends[0], device=device), xp.asarray(ends[1], device=device)
     return (_rounded(xp, _formula(xp, measure, low, a2, b2), -1), _rounded(xp, _formula(xp, measure, high, a2, b2), 1))
 
 
