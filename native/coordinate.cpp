@@ -206,7 +206,9 @@ void CoordinateFamily::filter(int64_t start, int rows, int first, int count, con
                               uint64_t* masks, Looks& looks) const {
   uint32_t sums[kBlock];
   const int64_t d = grid_.dims, half = half_of(d);
-  const bool first_look = coarse(count) && (looks.seen < 2 * kTrial || looks.passed <= kTrial / kPays);
+  // Not where the rows lie joined already, for the queries before.
+  const bool first_look = coarse(count) && looks.start != start &&
+                          (looks.seen < 2 * kTrial || looks.passed <= kTrial / kPays);
   const uint8_t* codes = codes_.codes + start * (codes_.low ? half : d);
   int64_t stride = d;
   if (codes_.low && !first_look) {
@@ -231,7 +233,8 @@ void CoordinateFamily::filter(int64_t start, int rows, int first, int count, con
     else if (measure_.linear) level_.l1(codes, stride, rows, on.codes.data(), d, sums);
     else level_.table(codes, stride, rows, on.codes.data(), d, query.base, query.slope, sums);
     masks[j] = within(query, on, sums, (first_look ? codes_.coarse : codes_.error) + start, codes_.worst + start, rows, most);
-    if (first_look && looks.seen >= kTrial && looks.seen < 2 * kTrial) looks.passed += std::popcount(masks[j]);
+    if (!first_look) continue;
+    if (looks.seen >= kTrial && looks.seen < 2 * kTrial) looks.passed += std::popcount(masks[j]);
     looks.seen += rows;
   }
   looks.first = first_look;

@@ -28,8 +28,8 @@ struct Looks {
   float norms[kBlock];
   float logs[kBlock], least_log;  // of the norms (log_scaled)
   int64_t start = -1;  // of the rows that `norms` and `codes` belong to
-  // Coordinate family: whether the filter has seen half of each byte only; rows it has seen, and how many of a trial
-  // it let through.
+  // Coordinate family: whether the filter has seen half of each byte only; rows it has seen so, and how many of a
+  // trial it let through.
   bool first = false;
   int64_t seen = 0, passed = 0;
   Bytes codes;         // coordinate family: a block of rows in whole bytes

@@ -203,3 +203,22 @@ def test_a_bias_that_cancels_the_network():
                          bias2=-(2.0**20), alpha=alpha)
         case = Case(lambda d, m=m: m, MEASURES["learned"].oracle, learned=True)
         check(case, X, X[:2], k=20)
+
+
+@pytest.mark.parametrize("d", [32, 33])
+@pytest.mark.parametrize("name", ["manhattan", "exponential(trim=0.3)"])
+def test_one_query_that_gives_up_looking_at_high_halves(name, d):
+    # More rows than the trial takes, most of which coarse codes cannot rule out, as outliers stretch the grid.
+    rng = np.random.default_rng(5)
+    X = rng.standard_t(1.5, size=(40_000, d)).astype(np.float32)
+    X[20_000:] = np.round(X[20_000:])
+    Q = np.concatenate([X[rng.integers(40_000, size=9)], 3 * rng.standard_t(1.5, size=(8, d))]).astype(np.float32)
+    index = kiyas.Index(X, measure=name)
+    batch = index.search(Q, k=7, threads=1)
+    for j in (0, 9, 16):  # the last is the one left over when sixteen are taken together
+        one = index.search(Q[j], k=7, threads=1)
+        np.testing.assert_array_equal(one.ids[0], batch.ids[j])
+        np.testing.assert_array_equal(one.scores[0], batch.scores[j])
+        plain = make_measure(name).pairwise(Q[j : j + 1].astype(np.float64), X.astype(np.float64))[0]
+        np.testing.assert_allclose(one.scores[0], np.sort(plain)[::-1][:7], rtol=1e-13)
+        np.testing.assert_allclose(plain[one.ids[0]], one.scores[0], rtol=1e-13)
