@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "arrays.h"
@@ -214,6 +215,7 @@ nb::tuple scan_learned(int level, const PyGrid& grid, const PyGridCodes& codes, 
                        const In<double, 2>& folded, double bias, double alpha,
                        const std::optional<PyInnerCodes>& inner, const In<double, 2>& queries,
                        const In<double, 1>& norm2, const PyScan& scan_) {
+  if (codes.low) throw std::invalid_argument("the learned measure takes whole bytes");
   const int count = static_cast<int>(folded.shape(0));
   std::unique_ptr<InnerFamily> cosine;
   if (inner)
@@ -238,6 +240,7 @@ void turn_vectors_of(int level, const In<float, 2>& turn, const In<double, 2>& v
 
 void encode_grid_of(const PyRows& rows, const PyGrid& grid, int64_t begin, int64_t end, const PyGridCodes& out,
                     int threads) {
+  if (out.low.has_value() != out.coarse.has_value()) throw std::invalid_argument("halves and their errors go together");
   nb::gil_scoped_release release;
   encode_grid(rows.rows(), grid.grid(), begin, end, out.codes_of(), threads);
 }

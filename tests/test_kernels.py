@@ -12,6 +12,7 @@ from kiyas import kernels
 from kiyas.errors import MeasureError
 from kiyas.kernels import _native, coordinate, pooling
 from kiyas.kernels.inner import InnerCodes
+from kiyas.kernels.request import Request
 from kiyas.kernels.rows import SLACK, Growing, native_rows
 from kiyas.measures import measure
 from kiyas.measures.user import UserCoordinate, UserInner, UserPair
@@ -168,6 +169,22 @@ def test_rows_lie_within_their_error_of_the_grid(cover, split, dims):
     assert np.all(gaps.sum(axis=1) <= error) and np.all(gaps.max(axis=1) <= worst)
     assert np.all(error <= gaps.sum(axis=1) * (1 + 1e-6) + 1e-10)
     assert codes.nbytes >= 203 * dims
+
+
+def test_halves_of_bytes_are_made_only_for_what_reads_them():
+    own = UserCoordinate(function=lambda t: -t)
+    assert not coordinate.fold_of(own, pooling.PoolingForm.of(own, 40)).split
+    X = vectors("benign", 50, 40)
+    fold = coordinate.fold_of(measure("manhattan"), pooling.PoolingForm.of(measure("manhattan"), 40))
+    codes = coordinate.GridCodes.over(fold, lambda i, j: X[i:j], 50)
+    codes.extend(native_rows(X), 50, 1)
+    lone = _native.GridCodes(codes._codes[0].data, codes._codes[1].data, *(part.data for part in codes._row[:2]), None)
+    with pytest.raises(ValueError, match="halves and their errors go together"):
+        _native.encode_grid(native_rows(X), codes.grid, 0, 50, lone, 1)
+    q = np.zeros((1, 40))
+    with pytest.raises(ValueError, match="whole bytes"):
+        _native.scan_learned(kernels.level(), codes.grid, codes.native, 20, q, 0.0, 0.0, None, q, np.zeros(1),
+                             Request(50, 1, None, None, -1, 1).native(-np.inf))
 
 
 def test_the_largest_difference_that_reaches_a_score():

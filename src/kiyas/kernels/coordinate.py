@@ -77,7 +77,8 @@ def fold_of(measure: Any, form: PoolingForm) -> Fold:
     full = form.profile is None
     key = pick.tobytes() + scale.tobytes() + (b"full" if full else b"")
     linear = measure.kind == "linear" and form.dropped == 0
-    return Fold(pick.astype(np.int64), scale, kept, linear, full, key)
+    # Tables alone bound nothing by high halves.
+    return Fold(pick.astype(np.int64), scale, kept, linear, full, key, split=not full)
 
 
 def _lipschitz(measure: Any) -> float:
