@@ -7,6 +7,7 @@ import pytest
 
 import kiyas
 from kiyas import kernels
+from kiyas.arrays import count
 from kiyas.errors import DomainError, InputError, KiyasError, MeasureError
 from kiyas.measures import measure as make_measure
 
@@ -90,6 +91,13 @@ def test_threads_that_are_none(index, threads):
                  lambda: index.neighbours([1], k=1, threads=threads)):
         with pytest.raises(InputError, match="'threads' must be an integer from 1 to 1024, got "):
             call()
+
+
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_a_far_limit_is_named_to_whoever_went_over_it(kind):
+    for value, words in ((2**41, "from 1 to 1099511627776, got "), (0, "from 1, got ")):
+        with pytest.raises(InputError, match=words):
+            count(kind(value), "rows", "here", 1, 2**40)
 
 
 @pytest.mark.parametrize("chosen", [

@@ -146,7 +146,7 @@ def count(value: object, name: str, owner: str, low: int, high: int, cure: str =
     """Check that ``value`` is an integer from ``low`` to ``high`` and return it as ``int``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
         # A limit that nobody comes near is named to whoever went over it.
-        near = high < _FAR or (isinstance(value, int) and value > high)
+        near = high < _FAR or (isinstance(value, (int, np.integer)) and value > high)
         raise InputError(message(owner, name, f"an integer from {low}" + (f" to {high}" if near else ""), repr(value),
                                  cure))
     return int(value)
