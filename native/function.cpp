@@ -29,12 +29,18 @@ FunctionFamily::FunctionFamily(const Level& level, UserFunction function, const 
 uint64_t FunctionFamily::reach(const float* bounds, const float* norms, const double* norm2, int rows, int query,
                                double threshold) const {
   double p[kBlock], a2[kBlock], value[kBlock], ends[kBlock];
+  const double own2 = queries_.norm2(query);
   const float near = 0.999f * queries_.query(query).norm;
-  uint64_t ended = 0;
+  // Few bounds come near the end of p, so that most rows are spared a root.
+  int any_near = 0;
   for (int i = 0; i < rows; ++i) {
-    a2[i] = queries_.norm2(query), p[i] = bounds[i];
-    if (bounds[i] < near * norms[i]) continue;  // few are not, so that a root for every row is saved
-    ends[i] = product_end(a2[i], norm2[i]);
+    a2[i] = own2, p[i] = bounds[i];
+    any_near |= !(bounds[i] < near * norms[i]);
+  }
+  uint64_t ended = 0;
+  for (int i = 0; any_near && i < rows; ++i) {
+    if (bounds[i] < near * norms[i]) continue;
+    ends[i] = product_end(own2, norm2[i]);
     if (p[i] < ends[i]) continue;
     const double past = ends[i] * kPastEnd;
     p[i] = p[i] < past ? p[i] : past;

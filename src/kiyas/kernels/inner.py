@@ -216,9 +216,12 @@ def _past_end(function: Any, worst: Any, p: np.ndarray, a2: np.ndarray, b2: np.n
     that end: past it, it may fall or be NaN, and NaN is what it then is.
     """
     value: np.ndarray = function(p, a2, b2)
+    with np.errstate(over="ignore", under="ignore"):
+        near = np.nonzero(p * p >= 0.5 * (a2 * b2))  # few, so that most rows are spared roots
+    p, a2, b2 = p[near], a2[near], b2[near]
     end = np.minimum(np.sqrt(a2) * np.sqrt(b2), (a2 + b2) / 2)
     past = np.abs(p) > end
     if past.any():
-        value = np.array(value)
-        value[past] = worst(value[past], function(np.copysign(end[past], p[past]), a2[past], b2[past]))
+        value, at = np.array(value), tuple(places[past] for places in near)
+        value[at] = worst(value[at], function(np.copysign(end, p)[past], a2[past], b2[past]))
     return value
