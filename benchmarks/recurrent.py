@@ -76,8 +76,8 @@ def _run(options: argparse.Namespace) -> dict:
             run["results"] += [cases.step(n, batch) for batch in options.batches]
         plan = [(batch, short, 1) for batch in options.batches if "sequence" in wanted]
         plan += [(batch, short, 2) for batch in options.batches if "threads" in wanted]
-        # One row: what a step costs in a batch no longer depends on how many follow, and 1000 of them take long.
-        plan += [(1, long, threads) for threads, case in ((1, "long"), (2, "long-threads")) if case in wanted]
+        plan += [(batch, long, 1) for batch in options.batches if "long" in wanted]
+        plan += [(batch, long, 2) for batch in options.batches if "long-threads" in wanted]
         run["results"] += [cases.sequence(n, *what) for what in plan]
     if "precision" in wanted:
         run["precision"] = [cases.precision(n, short) for n in sizes]
