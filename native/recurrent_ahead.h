@@ -13,17 +13,20 @@ namespace kiyas {
 namespace {
 
 constexpr int kAheadRows = 8;
-constexpr int kAheadVectors = 2;  // of all in P panels; with them a part takes some of the inputs
+// Vectors that a part takes of the 4·P in P panels: half a panel. As there are more parts, each takes a slice of the inputs.
+constexpr int kAheadVectors = 2;
 
 // acc += the recurrent part of P panels.
 template <class Recurrent, class Input, int P>
 KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t panel, const void* const* h,
                                    const Ahead& ahead) {
   constexpr int V = kAheadVectors;
-  // Groups of the recurrence for one of the product, so that both do as many operations; and parts of the inputs.
-  constexpr int kTurns = kAheadRows * V / (4 * P), kRows = kAheadRows / kTurns;
-  const int part = ahead.part % kTurns, vector = ahead.part / kTurns * V;
-  const int64_t groups = Input::groups(cell.input.inputs), end = groups * (part + 1) / kTurns;
+  // As many slices as make kAheadRows parts, and as many groups of the recurrence for one of the product: both are as
+  // many operations then.
+  constexpr int kSlices = kAheadRows * V / (4 * P), kTurns = kSlices, kRows = kAheadRows / kTurns;
+  constexpr int64_t kStep = kGroup<4>;  // half a panel is a stream in both products
+  const int slice = ahead.part % kSlices, vector = ahead.part / kSlices * V;
+  const int64_t groups = Input::groups(cell.input.inputs), end = groups * (slice + 1) / kSlices;
   const int64_t at = (panel * 4 + vector) * kLanes, stride = cell.recurrent.panel_bytes;
   const char* w = weights_of(cell.recurrent, panel);
   const char* later = weights_of(cell.input, panel) + vector / 2 * (cell.input.panel_bytes / 2);
@@ -33,26 +36,26 @@ KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t
   typename Input::Sum along[kTurns][kRows][V];
   unrolled<kAheadRows * V>([&](auto i) KIYAS_INLINE_LAMBDA {
     constexpr int r = i / V, v = i % V;
-    along[r / kRows][r % kRows][v] = part ? Input::kept(ahead.z[r] + at + v * kLanes)
-                                          : Input::opened(load(cell.bias + at + v * kLanes));
+    along[r / kRows][r % kRows][v] = slice ? Input::kept(ahead.z[r] + at + v * kLanes)
+                                           : Input::opened(load(cell.bias + at + v * kLanes));
   });
-  int64_t k = groups * part / kTurns, kh = 0;
+  int64_t k = groups * slice / kSlices, kh = 0;
   for (const int64_t all = Recurrent::groups(cell.recurrent.inputs); kh + kTurns <= all && k < end; kh += kTurns, ++k)
     unrolled<kTurns>([&](auto t) KIYAS_INLINE_LAMBDA {
       unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {
-        Recurrent::template group<1, 4>(sum[p], w + p * stride + (kh + t) * kGroup<4>, stride / 2, h, kh + t);
+        Recurrent::template group<1, 4>(sum[p], w + p * stride + (kh + t) * kStep, stride / 2, h, kh + t);
       });
-      Input::template group<kRows, V>(along[t], later + k * kGroup<4>, 0, ahead.x + t * kRows, k);
+      Input::template group<kRows, V>(along[t], later + k * kStep, 0, ahead.x + t * kRows, k);
     });
   for (; k < end; ++k)
     unrolled<kTurns>([&](auto t) KIYAS_INLINE_LAMBDA {
-      Input::template group<kRows, V>(along[t], later + k * kGroup<4>, 0, ahead.x + t * kRows, k);
+      Input::template group<kRows, V>(along[t], later + k * kStep, 0, ahead.x + t * kRows, k);
     });
   unrolled<kAheadRows * V>([&](auto i) KIYAS_INLINE_LAMBDA {
     constexpr int r = i / V, v = i % V;
     const int64_t place = at + v * kLanes;
     const auto value = along[r / kRows][r % kRows][v];
-    if (part < kTurns - 1) Input::keep(ahead.z[r] + place, value);
+    if (slice < kSlices - 1) Input::keep(ahead.z[r] + place, value);
     else store(ahead.z[r] + place, Input::closed(value, cell.input, place, ahead.x[r], load(cell.bias + place)));
   });
   unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {

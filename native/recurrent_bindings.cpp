@@ -148,11 +148,11 @@ struct PyCell {
     }
     const float* before(int i) const { return i < arrays_ ? before_[i].as<const float>() : nullptr; }
     float* after(int i) const { return i < arrays_ ? after_[i].as<float>() : nullptr; }
-    // Sequences change their state in place.
-    void copy(bool zeros) const {
+    // The state that a sequence changes in place.
+    void begin(bool fresh) const {
       const size_t bytes = sizeof(float) * static_cast<size_t>(rows_ * units_);
       for (int i = 0; i < arrays_; ++i)
-        if (zeros) std::memset(after(i), 0, bytes);
+        if (fresh) std::memset(after(i), 0, bytes);
         else std::memcpy(after(i), before(i), bytes);
     }
     nb::object first() const { return nb::borrow(PyTuple_GET_ITEM(now.ptr(), 0)); }
@@ -201,7 +201,7 @@ struct PyCell {
       y = out.is_none() ? empty(batch, time, n) : nb::borrow(out);
       if (!to.take(y, true) || !to.floats() || !to.shaped(batch, time, n)) return nb::none();
     }
-    states.copy(state.is_none());
+    states.begin(state.is_none());
     {
       const MaybeReleased release(batch * time * cell.bytes() > kLongCall);
       const bool ids = cell.vocabulary() != 0;
@@ -318,6 +318,7 @@ bool finite_floats(nb::handle x) {
   if (!in.take(x, false) || !in.floats()) return false;
   int64_t count = 1;
   for (int axis = 0; axis < in.dims(); ++axis) count *= in.size(axis);
+  const MaybeReleased release(count > kLongCall / 4);
   return all_finite(in.as<const float>(), count);
 }
 
@@ -333,7 +334,7 @@ void bind_recurrent(nb::module_& m) {
   nb::class_<PyDense>(m, "Dense")
       .def(nb::init<int, In<float, 2>, std::optional<In<float, 1>>, int>(), nb::arg(), nb::arg(), nb::arg().none(),
            nb::arg())
-      .def("call", &PyDense::call, nb::arg(), nb::arg().none(), nb::arg())
+      .def("call", &PyDense::call, nb::arg().none(), nb::arg().none(), nb::arg())
       .def_prop_ro("bytes", [](const PyDense& d) { return d.dense.bytes(); });
   nb::class_<PyCell>(m, "RecurrentCell")
       .def(nb::init<int, int, In<float, 2>, In<float, 2>, std::optional<In<float, 1>>, std::optional<In<float, 1>>,
@@ -341,8 +342,8 @@ void bind_recurrent(nb::module_& m) {
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg())
       .def("embed", &PyCell::embed)
-      .def("step", &PyCell::step, nb::arg(), nb::arg().none(), nb::arg().none())
-      .def("sequence", &PyCell::sequence, nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg())
+      .def("step", &PyCell::step, nb::arg().none(), nb::arg().none(), nb::arg().none())
+      .def("sequence", &PyCell::sequence, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg())
       .def("run", &PyCell::run, nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
            nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
       .def_prop_ro("bytes", [](const PyCell& c) { return c.cell.bytes(); });
@@ -350,7 +351,7 @@ void bind_recurrent(nb::module_& m) {
       .def(nb::init<int, nb::list, std::vector<Out<float, 2>>, std::vector<std::optional<Out<float, 2>>>, nb::object,
                     bool, PyAct, int64_t>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
-      .def("step", &PyStepper::step, nb::arg(), nb::arg().none());
+      .def("step", &PyStepper::step, nb::arg().none(), nb::arg().none());
   m.def("activate", &activate_of);
   m.def("softmax", &softmax_of);
   m.def("all_finite", &finite_floats);

@@ -193,8 +193,11 @@ void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
 
 int block_ahead(const Cell& cell) {
 #if KIYAS_LEVEL >= 2
-  // The last of an odd number of bfloat16 inputs is no group.
-  const bool groups = cell.input.precision != Precision::bfloat16 || cell.input.inputs % 2 == 0;
+  // The last of an odd number of bfloat16 inputs is no group, unless an instruction takes pairs.
+  bool groups = cell.input.precision != Precision::bfloat16 || cell.input.inputs % 2 == 0;
+#if KIYAS_LEVEL >= 3
+  groups |= has_pairs();
+#endif
   const bool waits = cell.recurrent.panels * cell.recurrent.panel_bytes > kFirstCache;
   if (cell.kind == Kind::lstm && usual(cell) && groups && waits) return kAheadRows;
 #endif

@@ -156,7 +156,8 @@ class RecurrentCell::Worker {
       if (!active) break;
       if (chunk_ && s % chunk_ == 0) {
         if (s >= ready_) hoist(s, active);
-        if (block_ && s + block_ < steps(0)) look_ahead(s + block_);
+        // Rows past the end are computed for nothing: not more than there are others.
+        if (block_ && s + block_ + block_ / 2 <= steps(0)) look_ahead(s + block_);
       }
       step(s, active, s_.state[now], s_.state[now ^ 1]);
       if (y)
@@ -225,6 +226,7 @@ class RecurrentCell::Worker {
   // Input part of the gates for the steps from s on that fit a chunk.
   void hoist(int64_t s, int64_t active) {
     if (cell_.kind == Kind::gru_before) barrier_.wait();  // others may still read what is written here
+    ready_ = s + chunk_;
     int64_t filled = 0;
     for (int64_t t = s; t < std::min(s + chunk_, plan_.input.time); ++t)
       for (int64_t i = 0; i < active && steps(i) > t; ++i) {
@@ -287,7 +289,7 @@ class RecurrentCell::Worker {
   const int part_, parts_;
   std::vector<int64_t> rows_;
   int64_t count_, chunk_ = 0, block_ = 0, most_, bytes_h_, bytes_x_;
-  int64_t ready_ = 0;  // steps whose input part is there, or will be
+  int64_t ready_ = 0;  // steps whose input part is there, or will be in time
   Shared s_{};
   uint8_t *prepared_x_ = nullptr, *prepared_h_ = nullptr;
   const void **x_ = nullptr, **h_ = nullptr;
@@ -302,7 +304,8 @@ void RecurrentCell::run(const SequenceInput& input, float* h, float* c, float* y
   const int64_t weights = cell_.recurrent.panels * cell_.recurrent.vectors * level_.lanes * (n + cell_.input.inputs);
   const int threads = input.batch * input.time * weights < kWorthThreads ? 1 : input.threads;
   // Threads that share units wait for each other after every step: more of them than processors are far slower than one.
-  static const unsigned processors = std::max(1u, std::thread::hardware_concurrency());  // asking takes microseconds
+  // Asked once, as it takes microseconds.
+  static const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
   const int64_t most = std::min<int64_t>(processors, cell_.recurrent.panels);
   const bool share = std::min<int64_t>(threads, most) > 1 && input.batch <= kFewRows && recurrent >= kShareUnits;
   const int parts = static_cast<int>(std::min<int64_t>(threads, share ? most : input.batch));

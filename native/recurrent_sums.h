@@ -25,7 +25,7 @@ KIYAS_INLINE const char* weights_of(const Product& product, int64_t panel) {
   return static_cast<const char*>(product.weights) + panel * product.panel_bytes;
 }
 template <int V>
-constexpr int64_t kGroup = (V == 4 ? 2 : V) * kLanes * 4;  // bytes of a group of weights in a panel
+constexpr int64_t kGroup = (V == 4 ? 2 : V) * kLanes * 4;  // bytes of a group of weights in a panel, or in its half
 
 // What is left of the sums of one panel from group k on, and their value as floats.
 template <class Of, int R, int V>
@@ -147,13 +147,13 @@ void sums_with(const Product& product, int64_t panel, int panels, int count, con
 // Bytes of the first cache that weights may take.
 constexpr int64_t kFirstCache = 24 * 1024;
 
-// Calls work(panel, panels, row, rows) over panels [from, to): one row takes two panels at a time, several rows share
-// one. Backwards in every other step: the cache still has what came last.
 // Going back and forth leaves the last panel in the first cache if it is taken alone and fits.
 int64_t panels_together(const Product& product) {
   return 2 * product.panel_bytes > kFirstCache && product.panel_bytes <= kFirstCache ? 1 : 2;
 }
 
+// Calls work(panel, panels, row, rows) over panels [from, to): one row takes two panels at a time, several rows share
+// one. Backwards in every other step: the cache still has what came last.
 template <class Work>
 KIYAS_INLINE void by_panels(int64_t from, int64_t to, int count, int most, bool backward, int64_t together,
                             const Work& work) {

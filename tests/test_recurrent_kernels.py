@@ -121,7 +121,7 @@ def test_steps_chunks_batches_and_threads_give_the_same_bits(every_level, kind, 
 
 
 @pytest.mark.parametrize("precision", r.PRECISIONS)
-@pytest.mark.parametrize("n, m", [(48, 48), (80, 7), (112, 33), (128, 300), (144, 1)])
+@pytest.mark.parametrize("n, m", [(48, 48), (80, 8), (80, 7), (112, 33), (128, 300), (129, 6), (144, 1)])
 def test_a_long_row_whose_product_goes_ahead_of_its_steps_gives_the_bits_of_steps(every_level, precision, n, m):
     rng = np.random.default_rng(61)
     kernel = Weights("lstm", n, m).kernel(precision)
@@ -175,6 +175,52 @@ def test_large_products_shared_by_threads(every_level, precision, rows):
     linear, x = r.Linear(floats(rng, 8_500, 1000), None, precision), floats(rng, rows, 1000)
     for threads in (2, 3):
         assert_bits(linear(x, threads=threads), linear(x))
+
+
+def unaligned(x):
+    """The same numbers, not on an address that their type asks for."""
+    other = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    other[...] = x
+    assert not other.flags.aligned
+    return other
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_that_are_not_aligned_are_read_all_the_same(kind):
+    rng = np.random.default_rng(62)
+    kernel, x = Weights(kind, 20, 9).kernel(), floats(rng, 2, 5, 9)
+    state = state_of(rng, kernel, 2)
+    apart = tuple(unaligned(s) for s in state)
+    for given_, now in ((unaligned(x), state), (x, apart), (unaligned(x), apart)):
+        assert_bits(kernel.sequence(given_, now)[0], kernel.sequence(x, state)[0])
+        assert_bits(kernel.last(given_, now)[0], kernel.last(x, state)[0])
+        step = unaligned(x[:, 0]) if given_ is not x else x[:, 0].copy()
+        assert_bits(kernel.step(step, now)[0], kernel.step(x[:, 0].copy(), state)[0])
+    for big_endian in (x.astype(">f4"), x.astype(">f8")):
+        assert_bits(kernel.sequence(big_endian, state)[0], kernel.sequence(x, state)[0])
+    linear, stepper = r.Linear(floats(rng, 3, 9)), r.Stepper([kernel], 2)
+    assert_bits(linear(unaligned(x[:, 0])), linear(x[:, 0].copy()))
+    first = stepper.step(unaligned(x[:, 0]))
+    stepper.reset()
+    assert_bits(first, stepper.step(x[:, 0].copy()))
+    with pytest.raises(InputError, match="'out' must be a writable contiguous .*, not aligned"):
+        linear(x[:, 0].copy(), unaligned(np.zeros((2, 3), np.float32)))
+    table = floats(rng, 30, 9)
+    embedded, ids = Weights(kind, 20, 9).kernel("float32", table), rng.integers(0, 30, (2, 5))
+    assert_bits(embedded.sequence(unaligned(ids))[0], embedded.sequence(ids)[0])
+    assert_bits(embedded.step(unaligned(ids[:, 0]))[0], embedded.step(ids[:, 0].copy())[0])
+
+
+def test_what_is_no_array_is_an_error_in_words(monkeypatch):
+    kernel = Weights("lstm", 20, 9).kernel()
+    for call in (kernel.sequence, kernel.last, kernel.step, r.Linear(np.ones((3, 9), np.float32))):
+        with pytest.raises(InputError, match="'x' must be numbers of shape"):
+            call(None)
+    monkeypatch.setattr(r, "TABLE_BYTES", 0)  # ids stay ids where they are looked up
+    kernel = Weights("lstm", 20, 9).kernel("float32", np.ones((30, 9), np.float32))
+    for call, shape in ((kernel.sequence, (2, 5, 9)), (kernel.last, (2, 5, 9)), (kernel.step, (2, 9))):
+        with pytest.raises(InputError, match=r"'x' must be ids \(integers\)"):
+            call(np.ones(shape, np.float32), kernel.zeros(2))
 
 
 @pytest.mark.parametrize("precision", r.PRECISIONS)

@@ -174,8 +174,9 @@ void check_threads(const RecurrentLevel& level) {
   constexpr Kind kinds[] = {Kind::lstm, Kind::gru_after, Kind::gru_before, Kind::simple};
   for (const Kind kind : kinds)
     for (const Precision precision : kPrecisions) {
-      for (const bool rows : {false, true}) {
-        const int64_t n = rows ? 160 : kind == Kind::simple ? 805 : 405, m = 5, batch = rows ? 9 : 2, time = rows ? 40 : 14;
+      for (const int64_t batch : {1, 2, 9}) {
+        const bool rows = batch == 9;
+        const int64_t n = rows ? 160 : kind == Kind::simple ? 805 : 405, m = 5, time = rows ? 40 : batch == 1 ? 25 : 14;
         const int64_t gates = kind == Kind::lstm ? 4 : kind == Kind::simple ? 1 : 3;
         const auto w = values(gates * n * m), u = values(gates * n * n, 0.05f), b = values(gates * n);
         const Act acts[3] = {{Activation::sigmoid}, {Activation::tanh}, {Activation::tanh}};

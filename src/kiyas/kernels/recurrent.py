@@ -109,9 +109,10 @@ def all_finite(x: np.ndarray) -> bool:
 def _writable(out: np.ndarray | None, shape: tuple[int, ...], owner: str) -> np.ndarray:
     if out is None:
         return np.empty(shape, np.float32)
-    if out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+    flags = out.flags
+    if out.dtype != np.float32 or out.shape != shape or not (flags.c_contiguous and flags.aligned and flags.writeable):
         raise InputError(message(owner, "out", f"a writable contiguous float32 array of shape {shape}",
-                                 f"{out.dtype} of shape {out.shape}"))
+                                 f"{out.dtype} of shape {out.shape}{'' if flags.aligned else ', not aligned'}"))
     return out
 
 
@@ -149,7 +150,12 @@ def _floats(x: Any, shape: tuple[int | None, ...], names: str, owner: str, name:
         raise InputError(message(owner, name, f"numbers of shape {names}", f"dtype {found.dtype}"))
     if found.ndim != len(shape) or any(a is not None and a != b for a, b in zip(shape, found.shape, strict=True)):
         raise InputError(message(owner, name, f"of shape {names}", f"shape {found.shape}"))
-    return np.ascontiguousarray(found, np.float32)
+    return _plain(found, np.float32)
+
+
+def _plain(x: Any, dtype: type) -> np.ndarray:
+    """As compiled code reads it: contiguous, aligned, in the machine's own order of bytes."""
+    return np.require(x, dtype, ["C", "A"])
 
 
 def _ids(x: Any, dims: int, names: str, vocabulary: int, owner: str) -> np.ndarray:
@@ -162,7 +168,12 @@ def _ids(x: Any, dims: int, names: str, vocabulary: int, owner: str) -> np.ndarr
     if found.size and (found.min() < 0 or found.max() >= vocabulary):
         wrong = found[(found < 0) | (found >= vocabulary)].flat[0]
         raise InputError(message(owner, "x", f"ids from 0 to {vocabulary - 1}", f"{wrong}"))
-    return np.ascontiguousarray(found, np.int64)
+    return _plain(found, np.int64)
+
+
+def _refused(owner: str) -> InputError:
+    """Compiled code does not take what was found to be right: a wrong answer is what must not follow."""
+    return InputError(f"{owner}: compiled code cannot read these arrays")
 
 
 def _threads(threads: int, owner: str) -> int:
@@ -204,7 +215,8 @@ class Linear:
     def _carefully(self, x: Any, out: np.ndarray | None, threads: int) -> np.ndarray:
         x = _floats(x, (None, self.inputs), f"(rows, {self.inputs})", "Linear")
         y = _writable(out, (x.shape[0], self.outputs), "Linear")
-        self._call(x, y, _threads(threads, "Linear"))
+        if self._call(x, y, _threads(threads, "Linear")) is None:
+            raise _refused("Linear")
         return y
 
 
@@ -245,6 +257,7 @@ class _Cell:
                 self._native.embed(table)
             else:
                 self._embedding = table
+        self._looks_up = self._embedding is not None
         self._step, self._sequence = self._native.step, self._native.sequence
 
     @property
@@ -262,7 +275,7 @@ class _Cell:
         ``state``: a tuple of arrays (batch, units), None for zeros; it is not changed. ``out``: a tuple of such arrays
         to write the new state to; they may be those of ``state``.
         """
-        found: tuple[np.ndarray, State] | None = self._step(x, state, out)
+        found: tuple[np.ndarray, State] | None = None if self._looks_up else self._step(x, state, out)
         return self._step_carefully(x, state, out) if found is None else found
 
     def _step_carefully(self, x: Any, state: Any, out: Any) -> tuple[np.ndarray, State]:
@@ -271,7 +284,9 @@ class _Cell:
         into = None if out is None else tuple(_writable(o, now[0].shape, self._owner) for o in out)
         if into is not None and len(into) != self.states:
             raise InputError(message(self._owner, "out", f"{self.states} arrays", f"{len(into)}"))
-        found: tuple[np.ndarray, State] = self._step(x, now, into)
+        found: tuple[np.ndarray, State] | None = self._step(x, now, into)
+        if found is None:
+            raise _refused(self._owner)
         return found
 
     def sequence(self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, mask: Any = None,
@@ -281,12 +296,13 @@ class _Cell:
 
         ``lengths`` (batch,): y is zero from there on, the state is that at the row's end, and ``reverse`` starts there.
         ``mask`` (batch, time): a step whose mask is False keeps the state and repeats the output before it (in order of
-        processing; zeros before the first), or gives zeros with ``zero_masked``. ``reverse`` runs from the end; y stays
+        processing; zeros before the first), or gives zeros with ``zero_masked``. ``out`` is written while x is read: it
+        may not overlap x. ``reverse`` runs from the end; y stays
         in order of time. A row without steps keeps its state. ``threads``: rows are shared between them; large cells
         share the units of few rows.
         """
-        if lengths is None and mask is None and not reverse and type(threads) is int and 1 <= threads <= 256:
-            found: tuple[np.ndarray, State] | None = self._sequence(x, state, True, out, threads)
+        if lengths is None and mask is None and not reverse:
+            found = self._whole(x, state, True, out, threads)
             if found is not None:
                 return found
         x = self._input(x, 2)
@@ -296,8 +312,8 @@ class _Cell:
     def last(self, x: np.ndarray, state: State | None = None, *, lengths: Any = None, mask: Any = None,
              reverse: bool = False, threads: int = 1) -> tuple[np.ndarray, State]:
         """As `sequence`, but y (batch, units) is the output of the last step taken; zeros where there was none."""
-        if lengths is None and mask is None and not reverse and type(threads) is int and 1 <= threads <= 256:
-            found: tuple[np.ndarray, State] | None = self._sequence(x, state, False, None, threads)
+        if lengths is None and mask is None and not reverse:
+            found = self._whole(x, state, False, None, threads)
             if found is not None:
                 return found
         x = self._input(x, 2)
@@ -306,6 +322,13 @@ class _Cell:
             return new[0], new
         y = np.empty((x.shape[0], self.units), np.float32)
         return y, self._run(x, state, None, y, lengths, mask, False, reverse, threads)
+
+    def _whole(self, x: Any, state: Any, every: bool, out: Any, threads: Any) -> tuple[np.ndarray, State] | None:
+        """Sequences of one length in one compiled call, or None where something is not plainly right."""
+        if self._looks_up or type(threads) is not int or not 1 <= threads <= 256:
+            return None
+        found: tuple[np.ndarray, State] | None = self._sequence(x, state, every, out, threads)
+        return found
 
     def _run(self, x: np.ndarray, state: Any, y: np.ndarray | None, last: np.ndarray | None, lengths: Any, mask: Any,
              zero_masked: bool, reverse: bool, threads: int) -> State:
@@ -337,7 +360,7 @@ class _Cell:
     def _state(self, state: Any, batch: int) -> State:
         if state is None:
             return self.zeros(batch)
-        now: State = tuple(np.ascontiguousarray(s, np.float32) for s in state)
+        now: State = tuple(_plain(s, np.float32) for s in state)
         if len(now) != self.states or any(s.shape != (batch, self.units) for s in now):
             raise InputError(message(self._owner, "state", f"{self.states} arrays of shape ({batch}, {self.units})",
                                      f"shapes {', '.join(str(s.shape) for s in now)}"))
@@ -509,5 +532,6 @@ class Stepper:
         if x.dtype == np.float32 and not np.isfinite(x).all():
             raise InputError(message("Stepper", "x", "finite", "NaN or infinity"))
         y = _writable(out, (self.batch, self._outputs), "Stepper")
-        self._step(x, y)
+        if self._step(x, y) is None:
+            raise _refused("Stepper")
         return y

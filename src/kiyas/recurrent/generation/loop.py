@@ -211,7 +211,7 @@ class _Run:
         check_seed_text(self.seed_text)
         self._reader = Reader(self.model, self.tokenizer, self.logits)
         if self.seed is not None and not isinstance(self.seed, np.random.Generator):
-            count(self.seed, "seed", _OWNER, 0, 2**63)
+            count(self.seed, "seed", _OWNER, 0, 2**128)
         self._rng = np.random.default_rng(self.seed)
         if self.start is not None and self.start not in self.tokenizer.word_index:
             raise InputError(message(_OWNER, "start", "a token that the tokenizer knows", repr(self.start)))
