@@ -203,7 +203,7 @@ def test_arrays_that_are_not_aligned_are_read_all_the_same(kind):
     first = stepper.step(unaligned(x[:, 0]))
     stepper.reset()
     assert_bits(first, stepper.step(x[:, 0].copy()))
-    with pytest.raises(InputError, match="'out' must be a writable contiguous .*, not aligned"):
+    with pytest.raises(InputError, match=r"'out' must be a writable contiguous .*, not aligned"):
         linear(x[:, 0].copy(), unaligned(np.zeros((2, 3), np.float32)))
     table = floats(rng, 30, 9)
     embedded, ids = Weights(kind, 20, 9).kernel("float32", table), rng.integers(0, 30, (2, 5))
