@@ -49,6 +49,7 @@ test-sanitize: $(VENV)/test.stamp
 	@$(VENV)/bin/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja -DKIYAS_SANITIZE=ON >/dev/null
 	@$(VENV)/bin/cmake --build build/sanitize
 	@build/sanitize/kernels_check
+	@build/sanitize/scan_check
 	@build/sanitize/recurrent_check
 
 bench: $(VENV)/test.stamp
