@@ -33,12 +33,16 @@ def namespace(*arrays: Array) -> Any:
 
 def dtype_name(x: Array) -> str:
     """The dtype as a bare name: ``float32`` for ``torch.float32`` and ``dtype('float32')`` alike."""
-    return _bare_name(x.dtype)
+    return _numpy_name(x.dtype) if isinstance(x, np.ndarray) else _bare_name(x.dtype)
 
 
-@cache
 def _bare_name(dtype: Any) -> str:
     return str(getattr(dtype, "name", dtype)).rsplit(".", 1)[-1]
+
+
+# NumPy takes a microsecond to find the name. Of NumPy's dtypes alone: a cache compares its keys, and dtypes of several
+# libraries are not to be compared.
+_numpy_name = cache(_bare_name)
 
 
 def is_numpy(x: Array) -> bool:
