@@ -191,7 +191,7 @@ void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   lstm_one<Terms<Precision::int8>>(cell, step, from, to);
 }
 
-int block_ahead(const Cell& cell) {
+int block_ahead([[maybe_unused]] const Cell& cell) {
 #if KIYAS_LEVEL >= 2
   // The last of an odd number of bfloat16 inputs is no group, unless an instruction takes pairs.
   bool groups = cell.input.precision != Precision::bfloat16 || cell.input.inputs % 2 == 0;
