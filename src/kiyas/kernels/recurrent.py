@@ -296,10 +296,9 @@ class _Cell:
 
         ``lengths`` (batch,): y is zero from there on, the state is that at the row's end, and ``reverse`` starts there.
         ``mask`` (batch, time): a step whose mask is False keeps the state and repeats the output before it (in order of
-        processing; zeros before the first), or gives zeros with ``zero_masked``. ``out`` is written while x is read: it
-        may not overlap x. ``reverse`` runs from the end; y stays
+        processing; zeros before the first), or gives zeros with ``zero_masked``. ``reverse`` runs from the end; y stays
         in order of time. A row without steps keeps its state. ``threads``: rows are shared between them; large cells
-        share the units of few rows.
+        share the units of few rows. ``out``: an array for y, written while x is read: it may not overlap x.
         """
         if lengths is None and mask is None and not reverse:
             found = self._whole(x, state, True, out, threads)
