@@ -528,7 +528,7 @@ class Stepper:
         x = first._input(x, 1)
         if x.shape[0] != self.batch:
             raise InputError(message("Stepper", "x", f"of batch {self.batch}", f"{x.shape[0]}"))
-        if x.dtype == np.float32 and not np.isfinite(x).all():
+        if x.dtype == np.float32 and not all_finite(x):
             raise InputError(message("Stepper", "x", "finite", "NaN or infinity"))
         y = _writable(out, (self.batch, self._outputs), "Stepper")
         if self._step(x, y) is None:
