@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "parallel.h"
 #include "recurrent_room.h"
@@ -11,24 +10,15 @@
 namespace kiyas {
 namespace {
 
-constexpr int64_t kNone = -1;
-
-// Row of canonical weights of every packed output: gates side by side in a panel, a vector of units each.
+// Row of canonical weights of every packed output, -1 for none: gates side by side in a panel, a vector of units each.
 std::vector<int64_t> gate_rows(int64_t units, int64_t blocks, int lanes, int first, int gates) {
   std::vector<int64_t> rows;
   for (int64_t block = 0; block < blocks; ++block)
     for (int g = first; g < first + gates; ++g)
       for (int l = 0; l < lanes; ++l) {
         const int64_t unit = block * lanes + l;
-        rows.push_back(unit < units ? g * units + unit : kNone);
+        rows.push_back(unit < units ? g * units + unit : -1);
       }
-  return rows;
-}
-
-// Outputs in their own order, four vectors a panel.
-std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first = 0) {
-  std::vector<int64_t> rows(static_cast<size_t>(up(outputs, 4 * lanes)), kNone);
-  std::iota(rows.begin(), rows.begin() + outputs, first);
   return rows;
 }
 
@@ -77,6 +67,12 @@ void Dense::part(const float* x, int64_t rows, float* out, int64_t from, int64_t
       std::memcpy(out + (r + i) * outputs_ + whole * width, edge + i * width,
                   sizeof(float) * static_cast<size_t>(outputs_ - whole * width));
   }
+}
+
+void Dense::panel(int64_t number, const float* x, float* out) const {
+  const void* in = x;
+  float* to = out - number * packed_.product.vectors * level_.lanes;
+  level_.product(packed_.product, number, number + 1, bias_.as<float>(), &in, 1, &to);
 }
 
 void Dense::run(const float* x, int64_t rows, float* out, int threads) const {

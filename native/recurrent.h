@@ -88,6 +88,10 @@ struct RecurrentLevel {
   void (*second)(const Cell& cell, const Step& step, int64_t from, int64_t to);
   void (*activate)(Act act, const float* x, int64_t count, float* out);
   void (*softmax)(const float* x, int64_t count, float* out);
+  // Panels of four vectors that hold a value z which, off by up to near·x + far·d + always, may be the largest: they are
+  // written to `found`, and counted. None where no value is a number.
+  int64_t (*reaching)(const float* z, const float* near, const float* far, float x, float d, float always,
+                      int64_t panels, int64_t* found);
 };
 
 // The same levels in the same order as level_at(); dispatch.cpp.
@@ -138,6 +142,11 @@ struct Packed {
 // Rows of canonical weights -> packed; `rows` names the row of each packed output, -1 for none.
 Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
             int vectors, Precision precision);
+// Outputs in their own order, four vectors a panel, from row `first` of the weights on.
+std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first = 0);
+// What a code of a row of int8 weights stands for, and the code of a weight.
+double code_step(const float* row, int64_t inputs);
+int8_t code_of(float weight, double step);
 
 // x·Wᵀ + b.
 class Dense {
@@ -145,6 +154,8 @@ class Dense {
   Dense(const RecurrentLevel& level, const float* weights, const float* bias, int64_t outputs, int64_t inputs,
         Precision precision);
   void run(const float* x, int64_t rows, float* out, int threads) const;
+  // Of float32 weights: the outputs of one panel for one row, as many as a panel has.
+  void panel(int64_t number, const float* x, float* out) const;
   int64_t outputs() const { return outputs_; }
   int64_t inputs() const { return packed_.product.inputs; }
   int64_t bytes() const { return packed_.weights.bytes(); }

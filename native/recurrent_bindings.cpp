@@ -3,11 +3,13 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
 #include "arrays.h"
 #include "recurrent.h"
+#include "recurrent_argmax.h"
 
 using namespace kiyas;
 
@@ -106,6 +108,18 @@ struct PyDense {
     const MaybeReleased release(rows * dense.bytes() > kLongCall);
     dense.run(in.as<const float>(), rows, to.as<float>(), threads);
     return y;
+  }
+};
+
+struct PyArgmax {
+  nb::object keep;
+  Argmax argmax;
+  PyArgmax(int level, const nb::object& dense, const In<float, 2>& weights, const std::optional<In<float, 1>>& bias)
+      : keep(dense), argmax(recurrent_level_at(level), nb::cast<const PyDense&>(dense).dense, weights.data(), data(bias)) {}
+
+  int64_t call(const In<float, 1>& x) const {
+    const MaybeReleased release(argmax.bytes() > kLongCall);
+    return argmax.of(x.data());
   }
 };
 
@@ -252,40 +266,55 @@ struct PyStepper {
 
   int64_t outputs() const { return head ? head->outputs() : layers.back().cell->units(); }
 
-  // y, or None: something is not plainly right.
-  nb::object step(nb::handle x, nb::handle out) const {
+  // One row for each of the batch, as the first cell takes them: numbers, or ids.
+  struct Rows {
+    Buffer in;
+    int64_t single = 0;
+    const int64_t* ids = nullptr;
+    const float* values = nullptr;
+  };
+  // Whether x is plainly right.
+  bool take(nb::handle x, Rows& rows) const {
     const RecurrentCell& first = *layers.front().cell;
     const bool ids = first.vocabulary() != 0;
-    Buffer in, to;
-    int64_t single = 0;
-    const int64_t* id = nullptr;
-    const float* values = nullptr;
     if (ids && PyLong_CheckExact(x.ptr())) {
-      single = PyLong_AsLongLong(x.ptr());
-      if (single == -1 && PyErr_Occurred()) PyErr_Clear();
-      if (batch != 1 || single < 0 || single >= first.vocabulary()) return nb::none();
-      id = &single;
-    } else if (!in.take(x, false)) {
-      return nb::none();
-    } else if (ids) {
-      if (!in.integers() || !in.shaped(batch)) return nb::none();
-      id = in.as<const int64_t>();
-      for (int64_t i = 0; i < batch; ++i)
-        if (id[i] < 0 || id[i] >= first.vocabulary()) return nb::none();
-    } else {
-      if (!in.floats() || !in.shaped(batch, first.inputs())) return nb::none();
-      values = in.as<const float>();
-      if (!all_finite(values, batch * first.inputs())) return nb::none();
+      rows.single = PyLong_AsLongLong(x.ptr());
+      if (rows.single == -1 && PyErr_Occurred()) PyErr_Clear();
+      rows.ids = &rows.single;
+      return batch == 1 && rows.single >= 0 && rows.single < first.vocabulary();
     }
+    if (!rows.in.take(x, false)) return false;
+    if (!ids) {
+      rows.values = rows.in.as<const float>();
+      return rows.in.floats() && rows.in.shaped(batch, first.inputs()) && all_finite(rows.values, batch * first.inputs());
+    }
+    if (!rows.in.integers() || !rows.in.shaped(batch)) return false;
+    rows.ids = rows.in.as<const int64_t>();
+    return std::all_of(rows.ids, rows.ids + batch, [&](int64_t id) { return id >= 0 && id < first.vocabulary(); });
+  }
+
+  // The step of every cell.
+  void advance(const Rows& rows) const {
+    const float* values = rows.values;
+    const int64_t* ids = rows.ids;
+    for (const Layer& l : layers) {
+      float* c = l.c ? l.c->data() : nullptr;
+      l.cell->step(values, ids, batch, l.h.data(), c, l.h.data(), c);
+      values = l.h.data(), ids = nullptr;
+    }
+  }
+
+  // y, or None: something is not plainly right.
+  nb::object step(nb::handle x, nb::handle out) const {
+    Rows rows;
+    Buffer to;
+    if (!take(x, rows)) return nb::none();
     nb::object y = out.is_none() ? empty(batch, outputs()) : nb::borrow(out);
     if (!to.take(y, true) || !to.floats() || !to.shaped(batch, outputs())) return nb::none();
     {
       const MaybeReleased release(batch * bytes > kLongCall);
-      for (const Layer& l : layers) {
-        float* c = l.c ? l.c->data() : nullptr;
-        l.cell->step(values, id, batch, l.h.data(), c, l.h.data(), c);
-        values = l.h.data(), id = nullptr;
-      }
+      advance(rows);
+      const float* values = layers.back().h.data();
       float* result = to.as<float>();
       if (head) head->run(values, batch, result, 1);
       else std::memcpy(result, values, sizeof(float) * static_cast<size_t>(batch * outputs()));
@@ -295,6 +324,19 @@ struct PyStepper {
       else if (act.kind != Activation::linear) level.activate(act, result, batch * outputs(), result);
     }
     return y;
+  }
+
+  // One step of one row, then the number of its largest output, -1 where it is not certain; None: as for `step`.
+  nb::object step_argmax(nb::handle x, const PyArgmax& of) const {
+    Rows rows;
+    if (batch != 1 || !take(x, rows)) return nb::none();
+    int64_t found;
+    {
+      const MaybeReleased release(bytes > kLongCall);
+      advance(rows);
+      found = of.argmax.of(layers.back().h.data());
+    }
+    return nb::int_(found);
   }
 };
 
@@ -336,6 +378,11 @@ void bind_recurrent(nb::module_& m) {
            nb::arg())
       .def("call", &PyDense::call, nb::arg().none(), nb::arg().none(), nb::arg())
       .def_prop_ro("bytes", [](const PyDense& d) { return d.dense.bytes(); });
+  nb::class_<PyArgmax>(m, "Argmax")
+      .def(nb::init<int, nb::object, In<float, 2>, std::optional<In<float, 1>>>(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg().none())
+      .def("call", &PyArgmax::call)
+      .def_prop_ro("bytes", [](const PyArgmax& a) { return a.argmax.bytes(); });
   nb::class_<PyCell>(m, "RecurrentCell")
       .def(nb::init<int, int, In<float, 2>, In<float, 2>, std::optional<In<float, 1>>, std::optional<In<float, 1>>,
                     PyAct, PyAct, PyAct, int>(),
@@ -351,7 +398,8 @@ void bind_recurrent(nb::module_& m) {
       .def(nb::init<int, nb::list, std::vector<Out<float, 2>>, std::vector<std::optional<Out<float, 2>>>, nb::object,
                     bool, PyAct, int64_t>(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg())
-      .def("step", &PyStepper::step, nb::arg().none(), nb::arg().none());
+      .def("step", &PyStepper::step, nb::arg().none(), nb::arg().none())
+      .def("step_argmax", &PyStepper::step_argmax, nb::arg().none(), nb::arg());
   m.def("activate", &activate_of);
   m.def("softmax", &softmax_of);
   m.def("all_finite", &finite_floats);

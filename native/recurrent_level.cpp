@@ -1,6 +1,8 @@
 // The recurrent kernels, compiled once for each instruction level (CMakeLists.txt).
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "float_functions.h"
 #include "float_vectors.h"
@@ -278,6 +280,34 @@ void softmax(const float* x, int64_t count, float* out) {
   elementwise(out, count, out, [total](F v) { return v / total; });
 }
 
+// Two passes over few numbers: the largest that a value is at least, then the panels that come up to it.
+int64_t reaching(const float* z, const float* near, const float* far, float x, float d, float always, int64_t panels,
+                 int64_t* found) {
+  const F size = every(x), gap = every(d), more = every(always);
+  const auto reach = [&](int64_t i) KIYAS_INLINE_LAMBDA {
+    return fused(load(near + i), size, fused(load(far + i), gap, more));
+  };
+  F lower = every(-std::numeric_limits<float>::infinity());
+  const int64_t width = 4 * kLanes;
+  for (int64_t i = 0; i < panels * width; i += kLanes) lower = most(load(z + i) - reach(i), lower);  // passes over NaN
+  float lane[kLanes];
+  store(lane, lower);
+  const float top = *std::max_element(lane, lane + kLanes);
+  if (!(std::fabs(top) < std::numeric_limits<float>::infinity())) return 0;
+  const F under = every(std::nextafter(top, -std::numeric_limits<float>::infinity()));
+  int64_t count = 0;
+  for (int64_t p = 0; p < panels; ++p) {
+    M some{};
+    KIYAS_UNROLL
+    for (int v = 0; v < 4; ++v) {
+      const int64_t i = p * width + v * kLanes;
+      some = either(some, not_at_most(load(z + i) + reach(i), under));  // NaN may be anything
+    }
+    if (any(some)) found[count++] = p;
+  }
+  return count;
+}
+
 #define KIYAS_TEXT(x) #x
 #define KIYAS_NAME(x) KIYAS_TEXT(x)
 #define KIYAS_JOIN(a, b) a##b
@@ -287,6 +317,6 @@ void softmax(const float* x, int64_t count, float* out) {
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, block_ahead, second, activate, softmax};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, block_ahead, second, activate, softmax, reaching};
 
 }  // namespace kiyas

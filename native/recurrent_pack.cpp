@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <numeric>
 
 #include "recurrent.h"
 
@@ -62,6 +63,20 @@ Aligned::~Aligned() {
 
 // ---- packing ----------------------------------------------------------------------------------------------------------
 
+double code_step(const float* row, int64_t inputs) {
+  double largest = 0;
+  for (int64_t k = 0; k < inputs; ++k) largest = std::max(largest, std::fabs(static_cast<double>(row[k])));
+  return largest / 127;
+}
+
+int8_t code_of(float weight, double step) { return static_cast<int8_t>(step > 0 ? std::lrint(weight / step) : 0); }
+
+std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first) {
+  std::vector<int64_t> rows(static_cast<size_t>((outputs + 4 * lanes - 1) / (4 * lanes) * 4 * lanes), -1);
+  std::iota(rows.begin(), rows.begin() + outputs, first);
+  return rows;
+}
+
 Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
             int vectors, Precision precision) {
   const int lanes = level.lanes;
@@ -82,12 +97,8 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
     const float* row = weights + rows[static_cast<size_t>(o)] * inputs;
     const int64_t place = o % width, two = vectors == 4 ? 2 * lanes : width;
     char* base = out.weights.as<char>() + o / width * p.panel_bytes + place / two * (p.panel_bytes / 2) + place % two * 4;
-    double step = 0;
-    if (precision == Precision::int8) {
-      for (int64_t k = 0; k < inputs; ++k) step = std::max(step, std::fabs(static_cast<double>(row[k])));
-      step /= 127;
-      out.scale.as<float>()[o] = static_cast<float>(step);
-    }
+    const double step = precision == Precision::int8 ? code_step(row, inputs) : 0;
+    if (precision == Precision::int8) out.scale.as<float>()[o] = static_cast<float>(step);
     int32_t sum = 0;
     for (int64_t k = 0; k < inputs; ++k) {
       char* at = base + k / together * two * 4;
@@ -97,7 +108,7 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
         const uint16_t code = to_bfloat16(row[k]);
         std::memcpy(at + k % 2 * 2, &code, 2);
       } else {
-        const auto code = static_cast<int8_t>(step > 0 ? std::lrint(row[k] / step) : 0);
+        const int8_t code = code_of(row[k], step);
         std::memcpy(at + k % 4, &code, 1);
         sum += code;
       }

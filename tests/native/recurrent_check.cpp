@@ -11,6 +11,7 @@
 #include "check.h"
 #include "level.h"
 #include "recurrent.h"
+#include "recurrent_argmax.h"
 
 using namespace kiyas;
 
@@ -195,6 +196,34 @@ void check_threads(const RecurrentLevel& level) {
     }
 }
 
+// The argmax of a product is that of all its outputs, or is left to them where two are within 1e-6.
+void check_argmax(const RecurrentLevel& level) {
+  for (int trial = 0; trial < 200; ++trial) {
+    const int64_t inputs = 1 + below(trial < 150 ? 70 : 300), outputs = 1 + below(trial % 4 ? 150 : 600);
+    const float size = trial % 7 == 0 ? 1e-20f : trial % 7 == 1 ? 1e15f : 1.0f;
+    auto w = values(outputs * inputs, size), b = values(outputs), x = values(inputs, trial % 5 ? 1.0f : 1e-18f);
+    if (trial % 11 == 0 && outputs > 1)  // one row twice: equals
+      std::copy(w.get(), w.get() + inputs, w.get() + (outputs - 1) * inputs), b[outputs - 1] = b[0];
+    if (trial % 13 == 0) std::fill(x.get(), x.get() + inputs, 0.0f);
+    if (trial % 17 == 0) x[below(inputs)] = trial % 2 ? std::numeric_limits<float>::quiet_NaN() : 3e38f;
+    const float* bias = trial % 3 ? b.get() : nullptr;
+    const Dense dense(level, w.get(), bias, outputs, inputs, Precision::float32);
+    Guarded<float> y(outputs);
+    dense.run(x.get(), 1, y.get(), 1);
+    int64_t best = 0;
+    bool numbers = true;
+    for (int64_t o = 0; o < outputs; ++o) {
+      numbers &= std::isfinite(y[o]);
+      if (y[o] > y[best]) best = o;
+    }
+    bool certain = numbers;
+    for (int64_t o = 0; o < outputs; ++o) certain &= o == best || y[best] - y[o] >= 1e-6f;
+    const int64_t found = Argmax(level, dense, w.get(), bias).of(x.get());
+    CHECK(found == (certain ? best : -1) || (!numbers && found == -1), "%s argmax %ldx%ld: %ld, not %ld (%d)",
+          level.name, long(outputs), long(inputs), long(found), long(best), int(certain));
+  }
+}
+
 void check_elementwise(const RecurrentLevel& level) {
   const Flush flush;
   for (int kind = 0; kind < 16; ++kind)
@@ -236,6 +265,7 @@ int main(int argc, char** argv) {
     check_products(level);
     check_cells(level, quick);
     check_threads(level);
+    check_argmax(level);
     check_elementwise(level);
     std::printf("%s: recurrent kernels checked\n", level.name);
   }

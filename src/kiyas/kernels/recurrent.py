@@ -13,12 +13,15 @@ docs/recurrent-speed.md has what that costs and gains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.kernels import _native, level
+
+if TYPE_CHECKING:
+    from kiyas.kernels.argmax import Argmax
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 # Activations of the compiled code and their parameters; the order is that of `Activation` in native/recurrent.h, where
@@ -491,7 +494,7 @@ class Stepper:
         self._native = _native.Stepper(level(), [k._native for k in self.kernels], [s[0] for s in self._states],
                                        [s[1] if len(s) > 1 else None for s in self._states],
                                        None if head is None else head._native, soft, act, self.batch)
-        self._step = self._native.step
+        self._step, self._step_argmax = self._native.step, self._native.step_argmax
 
     def reset(self) -> None:
         """Begin anew: the state is zero."""
@@ -520,6 +523,16 @@ class Stepper:
         """
         y: np.ndarray | None = self._step(x, out)
         return self._carefully(x, out) if y is None else y
+
+    def step_argmax(self, x: Any, argmax: Argmax) -> tuple[int | None, np.ndarray]:
+        """A step of one row: what ``argmax``, of the head, finds for what it is given, and that, (1, units).
+
+        x: as `step` takes it, an array of the right kind and in range; raises `InputError` for any other.
+        """
+        found: int | None = self._step_argmax(x, argmax._native)
+        if found is None:
+            raise InputError(message("Stepper", "x", "one row, of the right kind and in range", f"{x!r}"))
+        return None if found < 0 else found, self._states[-1][0].copy()
 
     def _carefully(self, x: Any, out: np.ndarray | None) -> np.ndarray:
         first = self.kernels[0]

@@ -6,14 +6,14 @@ What is irregular in any way (other types, NaN, masked ids, states of other mode
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kiyas.errors import InputError
 from kiyas.kernels import recurrent as kernels
-from kiyas.kernels.recurrent import Linear
 from kiyas.recurrent.activations import find
 from kiyas.recurrent.layers.base import Arrays, Layer
 from kiyas.recurrent.layers.dense import Dense
@@ -25,6 +25,7 @@ from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.state import State
 
 if TYPE_CHECKING:
+    from kiyas.kernels.argmax import Argmax
     from kiyas.recurrent.graph import Graph
 
 # A table of embedding times input weights is worth its making up to this vocabulary: beyond, a text has fewer tokens.
@@ -32,8 +33,27 @@ _TABLE_ROWS = 1024
 
 Apply = Callable[[np.ndarray], np.ndarray]
 Step = Callable[[np.ndarray, Arrays | None], tuple[np.ndarray, Arrays]]
-# Cells, the names of their states, a product after the last of them or None, and the activation of that.
-Compiled = tuple[list[Any], list[str], Linear | None, Any]
+
+
+class Compiled(NamedTuple):
+    """A chain all of which is compiled: cells, the names of their states, a product after them or None."""
+
+    cells: list[Any]
+    names: list[str]
+    head: Dense | None = None
+
+    @property
+    def activation(self) -> Any:
+        """Of the product: "softmax", or an activation of single numbers."""
+        found = find("linear" if self.head is None else self.head.activation)
+        return "softmax" if found.name == "softmax" else found
+
+    def outputs(self, v: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Of what the last cell gives, (rows, units), the outputs of the chain."""
+        if self.head is None:
+            return v
+        y, activation = self.head.linear(v, threads=threads), self.activation
+        return kernels.softmax(y, y) if activation == "softmax" else kernels.activate(activation, y, y)
 
 
 class Chain:
@@ -72,10 +92,11 @@ class Chain:
         """The chain with its state inside compiled code, where all of it is compiled; else None."""
         if self._compiled is None:
             return None
-        kernels_, names, head, activation = self._compiled
-        stepper = kernels.Stepper(kernels_, batch, head, activation)
+        head = self._compiled.head
+        stepper = kernels.Stepper(self._compiled.cells, batch, None if head is None else head.linear,
+                                  self._compiled.activation)
         table = None if self._embedding is None or self._fused else self._embedding.table
-        return Quick(self, stepper, names, table, self._embedding is not None, self._least)
+        return Quick(self, stepper, self._compiled, table, self._embedding is not None, self._least)
 
     def whole(self, x: object, threads: int) -> np.ndarray | None:
         """Outputs of whole sequences from a fresh state, all compiled, or None where the long way round is to be taken.
@@ -93,14 +114,9 @@ class Chain:
             if x.ndim != 3 or x.shape[2] != self._features or not kernels.all_finite(x):
                 return None
             v = x
-        cells, _, head, activation = self._compiled
-        for cell, every in zip(cells, self._every, strict=True):
+        for cell, every in zip(self._compiled.cells, self._every, strict=True):
             v = (cell.sequence if every else cell.last)(v, threads=threads)[0]
-        if head is None:
-            return v
-        y = head(v.reshape(-1, v.shape[-1]), threads=threads)
-        y = kernels.softmax(y, y) if activation == "softmax" else kernels.activate(activation, y, y)
-        return y.reshape(*v.shape[:-1], -1)
+        return self._compiled.outputs(v.reshape(-1, v.shape[-1]), threads).reshape(*v.shape[:-1], -1)
 
     def _checked(self, x: np.ndarray) -> np.ndarray | None:
         if x.ndim != 2 or x.shape[1] != self._features or x.shape[0] == 0 or x.dtype.kind not in "fiu":
@@ -124,35 +140,76 @@ class Chain:
         return ids if self._fused else table[ids]
 
 
+class LazyOutput:
+    """The outputs after one step of one row, computed when they are asked for.
+
+    ``argmax``: where they are largest, as far as that is known without them: None where only they tell.
+    """
+
+    def __init__(self, argmax: int | None, last: np.ndarray, compiled: Compiled) -> None:
+        self.argmax, self._last, self._compiled = argmax, last, compiled
+
+    def all(self) -> np.ndarray:
+        """All outputs, (1, outputs), as `Stream.step` gives them."""
+        return self._compiled.outputs(self._last)
+
+    @staticmethod
+    def all_of(several: Sequence[LazyOutput]) -> np.ndarray:
+        """Those of steps of one model, (steps, outputs): the same bits, the weights read once."""
+        return several[0]._compiled.outputs(np.concatenate([one._last for one in several]))
+
+
 class Quick:
     """A stream's steps in one call of compiled code, the state inside; made by `Chain.quick`."""
 
-    def __init__(self, chain: Chain, stepper: kernels.Stepper, names: list[str], table: np.ndarray | None, ids: bool,
+    def __init__(self, chain: Chain, stepper: kernels.Stepper, compiled: Compiled, table: np.ndarray | None, ids: bool,
                  least: int) -> None:
-        self._chain, self._stepper, self._names = chain, stepper, names
+        self._chain, self._stepper, self._compiled = chain, stepper, compiled
         self._table, self._ids, self._least = table, ids, least
 
     def step(self, x: object) -> np.ndarray | None:
         """Outputs after one step, or None where the long way round has to be taken; the state is as before then."""
-        if self._ids:
-            if type(x) is not np.ndarray or x.ndim != 1 or x.dtype != np.int64 or x.size != self._stepper.batch:
-                return None
-            least, most = (x.item(),) * 2 if x.size == 1 else (x.min(), x.max())
-            if least < self._least:
-                return None
-            if self._table is not None:
-                if most >= self._table.shape[0]:
-                    return None
-                x = self._table[least:least + 1] if x.size == 1 else self._table[x]
+        v = self._first(x)
         try:
-            return self._stepper.step(x)
+            return None if v is None else self._stepper.step(v)
         except InputError:  # the long way round says whose error it is
             return None
+
+    def step_lazily(self, x: object) -> LazyOutput | None:
+        """As `step`, the outputs computed when they are asked for; None, too, where that would save nothing."""
+        argmax, v = self._argmax, self._first(x)
+        try:
+            if argmax is None or v is None:
+                return None
+            return LazyOutput(*self._stepper.step_argmax(v, argmax), self._compiled)
+        except InputError:
+            return None
+
+    @cached_property
+    def _argmax(self) -> Argmax | None:
+        head = self._compiled.head  # the largest stays the largest
+        rises = self._compiled.activation == "softmax" or self._compiled.activation.name == "linear"
+        return head.argmax if head is not None and self._stepper.batch == 1 and rises else None
+
+    def _first(self, x: Any) -> Any:
+        """What the first cell takes for x, or None."""
+        if not self._ids:
+            return x
+        if type(x) is not np.ndarray or x.ndim != 1 or x.dtype != np.int64 or x.size != self._stepper.batch:
+            return None
+        least, most = (x.item(),) * 2 if x.size == 1 else (x.min(), x.max())
+        if least < self._least:
+            return None
+        if self._table is None:
+            return x
+        if most >= self._table.shape[0]:
+            return None
+        return self._table[least:least + 1] if x.size == 1 else self._table[x]
 
     @property
     def state(self) -> State:
         """The state now, a copy; assign to set it."""
-        arrays = dict(zip(self._names, self._stepper.state, strict=True))
+        arrays = dict(zip(self._compiled.names, self._stepper.state, strict=True))
         return State._of(arrays, self._stepper.batch, self._chain)
 
     @state.setter
@@ -160,7 +217,7 @@ class Quick:
         if value is None:
             self._stepper.reset()
         else:
-            self._stepper.state = [value[name] for name in self._names]
+            self._stepper.state = [value[name] for name in self._compiled.names]
 
 
 def chain(graph: Graph) -> Chain | None:
@@ -213,15 +270,13 @@ def _compiled(rest: list[tuple[Layer, str]], parts: list[tuple[Step, str] | Appl
         return None
     names = [name for _, name in cells]
     if len(parts) == len(cells):
-        return found, names, None, "linear"
+        return Compiled(found, names)
     head = rest[-1][0]
     head = head.layer if isinstance(head, TimeDistributed) else head
     if not isinstance(head, Dense) or isinstance(parts[-1], tuple):
         return None
-    activation = find(head.activation)
-    if activation.name != "softmax" and activation.name not in kernels.ACTIVATIONS:
-        return None
-    return found, names, head.linear, "softmax" if activation.name == "softmax" else activation
+    name = find(head.activation).name
+    return Compiled(found, names, head) if name == "softmax" or name in kernels.ACTIVATIONS else None
 
 
 def _applied(layer: Layer) -> Apply | None:

@@ -11,7 +11,7 @@ from kiyas.recurrent.layers.base import Context, Signal
 from kiyas.recurrent.state import State
 
 if TYPE_CHECKING:
-    from kiyas.recurrent.chain import Quick
+    from kiyas.recurrent.chain import LazyOutput, Quick
     from kiyas.recurrent.model import Model
 
 
@@ -69,6 +69,17 @@ class Stream:
         y, self._state = self.model._step("Stream.step", x, self._now(), 1, self.batch)
         self._ahead = False
         return y
+
+    def step_lazily(self, x: Any) -> LazyOutput | None:
+        """As `step` for a batch of one, the outputs computed when they are asked for.
+
+        Where they are largest is found without them, at less cost. None, the state being as before, where that is no
+        quicker or not possible (a small last product, a model not all of which is compiled, an x to look at closely):
+        `step` it is then.
+        """
+        if not self._ahead:
+            self._go_ahead()
+        return None if self._quick is None else self._quick.step_lazily(x)
 
     def feed(self, x: Any, lengths: Any = None, mask: Any = None, threads: int = 1) -> Any:
         """A chunk (batch, time, features) or ids (batch, time) -> outputs, as `Model.predict` gives them.

@@ -101,9 +101,9 @@ class _Search:
     def begin(self, context: Context) -> np.ndarray:
         if self._window is not None:
             return self._windows([context])
-        row, stream = self._reader.begin(context.ids)
+        output, stream = self._reader.begin(context.ids)
         self._state = stream.state
-        return self._logs(row[None])
+        return self._logs(output.row[None])
 
     def read(self, live: list[_Beam], parents: list[int]) -> np.ndarray:
         """Log-probabilities of the next token of each beam, (beams, vocabulary)."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from kiyas.arrays import count
 from kiyas.errors import InputError, message
 from kiyas.recurrent.generation.context import Context
-from kiyas.recurrent.generation.reader import Reader
+from kiyas.recurrent.generation.reader import Later, Output, Reader
 from kiyas.recurrent.generation.sampling import Sampling
 from kiyas.recurrent.generation.stops import Stops
 from kiyas.recurrent.keras import KerasModel
@@ -44,9 +46,18 @@ class Token:
     id: int
     word: str
     text: str
-    log_probability: float
+    _log_probability: float | Later = field(repr=False)
     probabilities: np.ndarray | None = None
     carried: bool = True
+
+    @cached_property
+    def log_probability(self) -> float:
+        """Under the model, computed when it is asked for where the token was found without it."""
+        log = self._log_probability
+        return Later.computed([log])[0] if isinstance(log, Later) else log
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_log_probability": self.log_probability}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,10 @@ class Generated:
     @property
     def log_probabilities(self) -> np.ndarray:
         """Of each token, (tokens,) float64."""
-        return np.array([token.log_probability for token in self.tokens], np.float64)
+        later = [token._log_probability for token in self.tokens if isinstance(token._log_probability, Later)]
+        computed = iter(Later.computed(later))
+        return np.array([next(computed) if isinstance(token._log_probability, Later) else token._log_probability
+                         for token in self.tokens], np.float64)
 
     @property
     def probabilities(self) -> np.ndarray | None:
@@ -203,7 +217,7 @@ class _Run:
     logits: bool | None
     probabilities: bool
     _stream: Stream | None = field(default=None, init=False)
-    _row: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32), init=False)  # the output after it
+    _output: Output = field(init=False)  # after it
     _read: int = field(default=0, init=False)  # how many numbers of the context the state has read
 
     def __post_init__(self) -> None:
@@ -230,8 +244,8 @@ class _Run:
 
     def __iter__(self) -> Iterator[Token]:
         for _ in range(self.steps):
-            row, carried = self._next()
-            number, log_probability, kept = self._chosen(row)
+            output, carried = self._next()
+            number, log_probability, kept = self._chosen(output)
             word = self.tokenizer.index_word.get(number, "")
             text = word if self.tokenizer.char_level or not word else f" {word}"
             yield Token(number, word, text, log_probability, kept, carried)
@@ -240,32 +254,32 @@ class _Run:
 
     # -- the next token's output -------------------------------------------------------------------
 
-    def _next(self) -> tuple[np.ndarray, bool]:
+    def _next(self) -> tuple[Output, bool]:
         """The output for the next token, and whether it came from the carried state."""
         if self._stream is not None and self._read == len(self._context.ids):
-            return self._row, True  # a number without a word was generated: nothing was added
+            return self._output, True  # a number without a word was generated: nothing was added
         if self.window.length is None:
             return self._advance(), True
         if self._carries is True:
             if self._stream is None:
-                self._row, self._stream = self._reader.begin(self.window.padded(self._context.ids)[0])
+                self._output, self._stream = self._reader.begin(self.window.padded(self._context.ids)[0])
                 self._read = len(self._context.ids)
-                return self._row, False
+                return self._output, False
             return self._advance(), True
         if self._carries is None and self._same_by_state():
-            return self._row, True
-        return self._reader.windows(self.window.padded(self._context.ids))[0], False
+            return self._output, True
+        return Output(self._reader.windows(self.window.padded(self._context.ids))[0], self._reader), False
 
-    def _advance(self) -> np.ndarray:
+    def _advance(self) -> Output:
         """Read the numbers that are new; the output after them."""
         new = self._context.ids[self._read:]
         if self._stream is None:
-            self._row, self._stream = self._reader.begin(new)
+            self._output, self._stream = self._reader.begin(new)
         else:
             for number in new:
-                self._row = self._reader.go_on(number, self._stream)
+                self._output = self._reader.go_on(number, self._stream, self._greedy)
         self._read = len(self._context.ids)
-        return self._row
+        return self._output
 
     def _same_by_state(self) -> bool:
         """Read on from the state if the window would give the same: it cuts nothing, and padding changes nothing."""
@@ -282,24 +296,29 @@ class _Run:
                     return False
             self._advance()
             return True
-        row = self._advance()
+        output = self._advance()
         if self._stream is not None and len(self._context.ids) < length:
             padded = self._stream.fork()
             after = self._reader.go_on(0, padded)
-            if not (_equal(padded.state, self._stream.state) and after.tobytes() == row.tobytes()):
+            if not (_equal(padded.state, self._stream.state) and after.row.tobytes() == output.row.tobytes()):
                 self._carries, self._stream, self._read = False, None, 0
                 return False
         return True
 
     # -- the next token ----------------------------------------------------------------------------
 
-    def _chosen(self, row: np.ndarray) -> tuple[int, float, np.ndarray | None]:
-        """The number, its log-probability, and all probabilities where they are asked for."""
+    @property
+    def _greedy(self) -> bool:
+        """Whether the most probable token is all that is asked for."""
+        return self.sampling.greedy and not self.probabilities and not self._never.size
+
+    def _chosen(self, output: Output) -> tuple[int, float | Later, np.ndarray | None]:
+        """The number, its log-probability or what gives it, and all probabilities where they are asked for."""
+        if self._greedy:
+            return *output.best(), None
+        row = output.row
         if self._never.size and self._never[-1] >= row.size:
             raise InputError(message(_OWNER, "exclude", f"numbers from 0 to {row.size - 1}", f"{self._never[-1]}"))
-        if self.sampling.greedy and not self.probabilities and not self._never.size:
-            number = int(row.argmax())
-            return number, self._reader.log_probability(row, number), None
         logs = self._reader.log_probabilities(row)
         allowed = logs
         if self._never.size:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kiyas.errors import InputError, message
+from kiyas.recurrent.chain import LazyOutput
 from kiyas.recurrent.generation.sampling import check_probabilities, log_probabilities
 from kiyas.recurrent.keras import KerasModel
 from kiyas.recurrent.layers import Dropout, Reshape
@@ -20,6 +21,9 @@ from kiyas.recurrent.model import Model
 from kiyas.recurrent.state import State
 from kiyas.recurrent.stream import Stream
 from kiyas.recurrent.tokenizer import Tokenizer
+
+# Rows of a whole vocabulary that are held at once.
+_TOGETHER = 64
 
 
 def one_hot(ids: np.ndarray, width: int, outside: int | None = None, owner: str = "one_hot") -> np.ndarray:
@@ -40,6 +44,44 @@ def one_hot(ids: np.ndarray, width: int, outside: int | None = None, owner: str 
     out = np.zeros((*ids.shape, width), np.float32)
     np.put_along_axis(out, np.where(inside, ids, 0)[..., None], inside[..., None].astype(np.float32), axis=-1)
     return out
+
+
+class Output:
+    """What a model gives for the next token: a row of numbers, which may be computed only when it is asked for."""
+
+    def __init__(self, found: np.ndarray | LazyOutput, reader: Reader) -> None:
+        self._found, self._reader = found, reader
+
+    @property
+    def row(self) -> np.ndarray:
+        """All of it, (vocabulary,)."""
+        return self._found if isinstance(self._found, np.ndarray) else self._reader._last(self._found.all())[0]
+
+    def best(self) -> tuple[int, float | Later]:
+        """The number of the most probable token, and its log-probability."""
+        if isinstance(self._found, LazyOutput) and self._found.argmax is not None:
+            return self._found.argmax, Later(self._found, self._reader)
+        row = self.row
+        number = int(row.argmax())
+        return number, self._reader.log_probability(row, number)
+
+
+class Later:
+    """The log-probability of the most probable token, which was found without it."""
+
+    def __init__(self, output: LazyOutput, reader: Reader) -> None:
+        self._output, self._reader = output, reader
+
+    @staticmethod
+    def computed(several: Sequence[Later]) -> list[float]:
+        """Of tokens of one text, as each by itself."""
+        found: list[float] = []
+        for start in range(0, len(several), _TOGETHER):
+            part = several[start:start + _TOGETHER]
+            for later, row in zip(part, LazyOutput.all_of([one._output for one in part]), strict=True):
+                assert later._output.argmax is not None
+                found.append(later._reader.log_probability(row, later._output.argmax))
+        return found
 
 
 class Reader:
@@ -86,14 +128,16 @@ class Reader:
         """The first layer that needs all time steps at once, as errors name it."""
         return None if self.model.whole is None else self.model.whole.owner
 
-    def begin(self, ids: Sequence[int]) -> tuple[np.ndarray, Stream]:
-        """Read the numbers from a fresh state: (vocabulary,) output after the last, and the stream to go on with."""
+    def begin(self, ids: Sequence[int]) -> tuple[Output, Stream]:
+        """Read the numbers from a fresh state: the output after the last, and the stream to go on with."""
         stream = self.model.stream()
-        return self._last(stream.feed(self._input(np.asarray([ids]))))[0], stream
+        return Output(self._last(stream.feed(self._input(np.asarray([ids]))))[0], self), stream
 
-    def go_on(self, number: int, stream: Stream) -> np.ndarray:
-        """Read one number more: (vocabulary,)."""
-        return np.asarray(self._last(stream.step(self._input(np.array([number]))))[0])
+    def go_on(self, number: int, stream: Stream, lazily: bool = False) -> Output:
+        """Read one number more; ``lazily``, where only the most probable token is asked for."""
+        x = self._input(np.array([number]))
+        later = stream.step_lazily(x) if lazily else None
+        return Output(later, self) if later is not None else Output(self._last(stream.step(x))[0], self)
 
     def step(self, ids: Sequence[int], state: State) -> tuple[np.ndarray, State]:
         """Read one number for each row of the state: (rows, vocabulary), and the new state."""

@@ -8,12 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from kiyas.errors import InputError, message
+from kiyas.kernels.argmax import MOST_INPUTS, Argmax
 from kiyas.kernels.recurrent import PRECISIONS, Linear
 from kiyas.recurrent.activations import Activation, find
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
 
 # Numbers that windows over a sequence hold at a time.
 _SEEN = 1 << 22
+# Weights from which on the largest output is found quicker by a first look than by all outputs.
+_MANY = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,13 @@ class Dense(Layer):
     def linear(self) -> Linear:
         """The product."""
         return Linear(self.weights, self.bias, self.precision)
+
+    @cached_property
+    def argmax(self) -> Argmax | None:
+        """Where the product is largest; None where all outputs tell as quickly, or nothing else can."""
+        if self.precision != "float32" or self.weights.size < _MANY or self.weights.shape[1] > MOST_INPUTS:
+            return None
+        return Argmax(self.linear, self.weights, self.bias)
 
     def shapes(self, inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         shape: Shape = self._one(inputs)
