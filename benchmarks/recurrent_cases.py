@@ -163,10 +163,18 @@ class Cases:
         def carried() -> object:
             return generate(model, tokenizer, seed, tokens)
 
+        def logged() -> object:
+            return generate(model, tokenizer, seed, tokens).log_probabilities
+
         def windowed() -> object:
             return generate(model, tokenizer, seed, tokens, window=window, carry=False)
 
-        ways = {"kiyas, state carried": carried, "kiyas, window read again": windowed}
+        ways = {"kiyas, state carried": carried, "kiyas, state carried, log-probabilities asked for": logged,
+                "kiyas, window read again": windowed}
+        # A first look finds the words: they have to be those of all outputs.
+        made, whole = (generate(model, tokenizer, seed, tokens, probabilities=p) for p in (False, True))
+        if made.ids.tolist() != whole.ids.tolist():
+            raise SystemExit("generation: the words differ from those of all probabilities")
         loop = peers.keras_loop(model, tokenizer, seed, tokens, window)
         if loop is None:
             self.missing.add("keras")
