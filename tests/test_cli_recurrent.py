@@ -76,6 +76,46 @@ def test_info_says_what_needs_all_steps(run, tmp_path):
 # -- convert -----------------------------------------------------------------------------------------------
 
 
+def test_what_an_onnx_graph_leaves_open_is_given_by_options(run, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto
+    rng = np.random.default_rng(3)
+    weights = {"W": rng.normal(size=(1, 8, 3)), "R": rng.normal(size=(1, 8, 2))}
+    # Features are as many as the last size of the input says, where the graph is told.
+    nodes = [helper.make_node("Mul", ["x", "scale"], ["scaled"]), helper.make_node("Shape", ["x"], ["s"], start=2),
+             helper.make_node("Equal", ["s", "three"], ["is"]), helper.make_node("Not", ["is"], ["not"]),
+             helper.make_node("Cast", ["not"], ["more"], to=kind.FLOAT),
+             helper.make_node("Add", ["scaled", "more"], ["v"]),
+             helper.make_node("LSTM", ["v", "W", "R"], ["y"], hidden_size=2)]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", kind.FLOAT, [None, None, None]),
+                     helper.make_tensor_value_info("scale", kind.FLOAT, [])],
+        [helper.make_tensor_value_info("y", kind.FLOAT, None)],
+        [*(onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()),
+         onnx.numpy_helper.from_array(np.array([3]), "three")])
+    file = tmp_path / "open.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    assert "the input 'scale' of rank 0 (give numbers for it with --input)" in run("info", file, code=1)
+    assert "(give that of 'x' with --shape)" in run("info", file, "--input", "scale=0.5", code=1)
+    options = ["--input", "scale=0.5", "--shape", "x=any,any,3"]
+    assert "(any, any, 3)" in run("info", file, *options)
+    run("convert", file, *options, "-o", tmp_path / "m.safetensors")
+    x = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    for name, more in (("m.safetensors", []), ("open.onnx", options)):
+        run("predict", tmp_path / name, tmp_path / "x.npy", *more, "-o", tmp_path / f"{name}.npy")
+    wanted = load(file, inputs={"scale": 0.5}, shapes={"x": (None, None, 3)}).predict(x)
+    assert np.load(tmp_path / "m.safetensors.npy").tobytes() == np.load(tmp_path / "open.onnx.npy").tobytes()
+    assert np.load(tmp_path / "open.onnx.npy").tobytes() == wanted.tobytes()
+    for wrong, words in ((["--input", "scale"], "--input must be NAME=NUMBER, such as scale=16000, got 'scale'"),
+                         (["--input", "scale=x"], "got 'scale=x'"),
+                         (["--input", "rate=1"], "which are x, scale, got 'rate'"),
+                         (["--shape", "x=3;4"], "--shape must be NAME=SIZE,SIZE such as input=any,576, got 'x=3;4'"),
+                         (["--shape", "x=0"], "got 'x=0'")):
+        assert words.replace("scale=16000", "sr=16000") in run("info", file, *wrong, code=1)
+    assert "--input must be left out" in run("info", WORDS, "--input", "sr=1", code=1)
+
+
 def test_the_same_tokenizer_beside_a_new_form_is_kept(run, tmp_path):
     model, beside = tmp_path / "w.safetensors", tmp_path / "w.tokenizer.json"
     run("convert", WORDS, "-o", model)

@@ -199,7 +199,7 @@ def test_an_if_takes_the_branch_of_a_number_that_is_given(tmp_path):
         recurrent.load(path)
     kinds = [recurrent.load(path, inputs={"sr": rate}).layers[0].activation.name for rate in (16000, 8000)]
     assert kinds == ["tanh", "sigmoid"]
-    with pytest.raises(InputError, match=r"'inputs' must be a dictionary of inputs of a.onnx: X, sr"):
+    with pytest.raises(InputError, match=r"'inputs' must be for inputs of a.onnx, which are X, sr, got 'rate'"):
         recurrent.load(path, inputs={"rate": 1})
 
 

@@ -38,12 +38,16 @@ class Chosen:
     config: Path | None = None
     prefix: str | None = None
     precision: str = "float32"
+    inputs: Sequence[str] | None = None
+    shapes: Sequence[str] | None = None
 
     def load(self) -> Model:
         """The model. What rounding its weights costs is told on standard error."""
         if self.precision not in _PRECISIONS:
             raise InputError(message("kiyas recurrent", "--precision", ", ".join(_PRECISIONS), repr(self.precision)))
-        model = load(self.file, config=self.config, prefix=self.prefix)
+        options: dict[str, Any] = {"inputs": dict(_number(text) for text in self.inputs or ()),
+                   "shapes": dict(_sizes(text) for text in self.shapes or ())}
+        model = load(self.file, config=self.config, prefix=self.prefix, **{k: v for k, v in options.items() if v})
         if self.precision == "float32":
             return model
         rounded = model.with_precision(self.precision)
@@ -51,6 +55,25 @@ class Chosen:
             sys.stderr.write(f"{self.precision} weights: outputs differ by at most {error.largest:.2g}, "
                              f"{error.mean:.2g} on average ({error.sample})\n")
         return rounded
+
+
+def _number(text: str) -> tuple[str, int | float]:
+    name, _, value = text.rpartition("=")
+    for kind in (int, float):
+        try:
+            if name:
+                return name, kind(value)
+        except ValueError:
+            continue
+    raise InputError(message("kiyas recurrent", "--input", "NAME=NUMBER, such as sr=16000", repr(text)))
+
+
+def _sizes(text: str) -> tuple[str, tuple[int | None, ...]]:
+    name, _, value = text.rpartition("=")
+    sizes = [size.strip() for size in value.split(",")]
+    if not name or not all(size == "any" or (size.isdecimal() and int(size) > 0) for size in sizes):
+        raise InputError(message("kiyas recurrent", "--shape", "NAME=SIZE,SIZE such as input=any,576", repr(text)))
+    return name, tuple(None if size == "any" else int(size) for size in sizes)
 
 
 @dataclass(frozen=True)

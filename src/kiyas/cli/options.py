@@ -59,6 +59,10 @@ Apply = Annotated[bool, _switch("Make it the measure of the index too.")]
 # Files of recurrent models.
 Config = Annotated[Path | None, Parameter(help="The architecture (JSON), for a file that holds weights alone.")]
 Prefix = Annotated[str | None, Parameter(help="Which part of a larger file.")]
+Inputs = Annotated[list[str] | None, Parameter(name="--input", negative="", help="ONNX: a number for an input of the "
+                                               "graph, as sr=16000; repeat it for several.")]
+Shapes = Annotated[list[str] | None, Parameter(name="--shape", negative="", help="ONNX: the shape of an input that the "
+                                               "file leaves open, as input=any,576; repeat it for several.")]
 Precision = Annotated[str, Parameter(help="Of the weights: float32, bfloat16 or int8. The error this makes is "
                                           "printed.")]
 Characters = Annotated[bool | None, Parameter(help="For a vocabulary: characters, or words.")]

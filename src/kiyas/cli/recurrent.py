@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from kiyas.cli.options import (
     Characters,
     Config,
+    Inputs,
     Json,
     Lines,
     Lower,
@@ -18,6 +19,7 @@ from kiyas.cli.options import (
     Precision,
     Prefix,
     Several,
+    Shapes,
     SomeOutput,
     Switch,
     TextColumn,
@@ -30,7 +32,8 @@ app.command(train)
 
 
 @app.command
-def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, json: Json = False) -> None:
+def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, inputs: Inputs = None, shapes: Shapes = None,
+         json: Json = False) -> None:
     """Tell what a model is: its layers, shapes, weights, and how its file has them.
 
     Parameters
@@ -40,14 +43,14 @@ def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, json: J
     """
     from kiyas.cli import models as command
 
-    command.info(command.Chosen(file, config, prefix), json)
+    command.info(command.Chosen(file, config, prefix, inputs=inputs, shapes=shapes), json)
 
 
 @app.command
-def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Prefix = None,
-            precision: Precision = "float32", tokenizer: Path | None = None, characters: Characters = None,
-            lower: Lower = None, state: Switch = False, padding: str | None = None, overwrite: Overwrite = False,
-            json: Json = False) -> None:
+def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Prefix = None, inputs: Inputs = None,
+            shapes: Shapes = None, precision: Precision = "float32", tokenizer: Path | None = None,
+            characters: Characters = None, lower: Lower = None, state: Switch = False, padding: str | None = None,
+            overwrite: Overwrite = False, json: Json = False) -> None:
     """Write a model as kiyas .safetensors, as .onnx, or as a state_dict for PyTorch (.pt); its tokenizer beside it.
 
     Parameters
@@ -65,14 +68,15 @@ def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Pre
     """
     from kiyas.cli import models as command
 
-    command.convert(command.Chosen(file, config, prefix, precision), output,
+    command.convert(command.Chosen(file, config, prefix, precision, inputs, shapes), output,
                     command.Spelled(tokenizer, characters, lower), command.Written(overwrite, state, padding), json)
 
 
 @app.command
 def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Config = None, prefix: Prefix = None,
-            precision: Precision = "float32", state: Path | None = None, save_state: Path | None = None,
-            batch_size: int | None = None, threads: int = 1, json: Json = False) -> None:
+            inputs: Inputs = None, shapes: Shapes = None, precision: Precision = "float32", state: Path | None = None,
+            save_state: Path | None = None, batch_size: int | None = None, threads: int = 1,
+            json: Json = False) -> None:
     """Run a model on numbers.
 
     Parameters
@@ -94,7 +98,7 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Con
     """
     from kiyas.cli import models as command
 
-    command.predict(command.Chosen(file, config, prefix, precision), data, output,
+    command.predict(command.Chosen(file, config, prefix, precision, inputs, shapes), data, output,
                     command.Run(state, save_state, batch_size, threads), json)
 
 

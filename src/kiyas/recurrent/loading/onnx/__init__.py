@@ -101,9 +101,12 @@ def _tensors(graph: Any, depth: int, path: Path) -> Any:
 
 def _check_names(model: Any, parameter: str, given: Mapping[str, Any], path: Path) -> None:
     known = [value.name for value in model.graph.input]
-    if not isinstance(given, Mapping) or any(name not in known for name in given):
-        raise InputError(message("load", parameter, f"a dictionary of inputs of {path.name}: {', '.join(known)[:200]}",
-                                 f"{given!r:.80}"))
+    if not isinstance(given, Mapping):
+        raise InputError(message("load", parameter, "a dictionary by names of inputs", f"{given!r:.80}"))
+    for name in given:
+        if name not in known:
+            wanted = f"for inputs of {path.name}, which are {', '.join(known)[:200]}"
+            raise InputError(message("load", parameter, wanted, repr(name)))
 
 
 __all__ = ["load"]

@@ -66,6 +66,7 @@ class Reader:
         self._limit = (1 << 20) + 4 * sum(_count(t) for scope in _scopes(graph, 0, where) for t in _constants(scope))
         inputs = {value.name for value in graph.input}
         nodes = [node for scope in _scopes(graph, 0, where) for node in scope.node if node.op_type in RECURRENT]
+        self._recurrent = bool(nodes)
         self._state_inputs = inputs & {leaf for node in nodes for name in list(node.input)[5:7]
                                        for leaf in self._leaves(name)}
         self._length_inputs = inputs & {leaf for node in nodes for name in list(node.input)[4:5]
@@ -97,8 +98,10 @@ class Reader:
             elif not isinstance(value, Given):
                 raise FileError(f"{self.where}: its output '{output.name}' does not depend on its inputs")
         if unsupported:
+            rest = ("one recurrent node can be loaded by itself with prefix=" if self._recurrent else
+                    "it has no LSTM, GRU or RNN node")
             raise FileError(f"{self.where}: has operations that are not supported: {', '.join(sorted(unsupported))}; "
-                            "one recurrent node can be loaded by itself with prefix=")
+                            f"{rest}")
         return self._assembled(outputs, source)
 
     def _assembled(self, outputs: list[tuple[int, int]], source: Mapping[str, Any]) -> Model:
@@ -189,6 +192,12 @@ class Reader:
         node = self.add(Input(self.name(value.name), shape), ())
         return Tensor(node, 0, array, axes)
 
+    def _open(self) -> str:
+        """The inputs whose sizes could be given."""
+        open_ = [value.name for value in self.graph.input if value.name not in self._state_inputs | set(self._fixed)
+                 and any(not d.dim_value for d in value.type.tensor_type.shape.dim)]
+        return f"that of {', '.join(map(repr, open_))}" if open_ else "them"
+
     # -- nodes ----------------------------------------------------------------------------------------
 
     def read(self, graph: Any, environment: dict[str, Any], depth: int) -> None:
@@ -237,9 +246,8 @@ class Reader:
                 return [value if isinstance(value, Filled) else numbers(np.asarray(value))
                         for value in (found if isinstance(found, list) else [found])]
             except CannotFoldError:
-                why = "of sizes that are not known (give them with shapes=), or too large"
-                return [Unknown(frozenset({f"{node.op_type} {why}"}))] \
-                    * len(node.output)
+                why = f"of sizes that the file leaves open (give {self._open()} with shapes=), or too large"
+                return [Unknown(frozenset({f"{node.op_type} {why}"}))] * len(node.output)
             # Whatever an altered node makes of NumPy.
             except Exception as error:  # noqa: BLE001
                 raise FileError(f"{self.where}: is altered at node '{node.name}', {node.op_type} ({error})") from None
@@ -355,7 +363,8 @@ class Reader:
     def _reshaped(self, node: int, output: int, axes: Axes) -> int:
         shape = [size_of(axis) for axis in axes[1:]]
         if sum(isinstance(s, Size) for s in shape) > 1:
-            raise MismatchError("a reshape with two sizes that are not known; give them with shapes=")
+            raise MismatchError("a reshape with two sizes that the file leaves open; give "
+                                f"{self._open()} with shapes=")
         wanted = tuple(-1 if isinstance(s, Size) else s for s in shape)
         return self.add(Reshape(self.name("reshape"), wanted or (1,)), ((node, output),))
 
