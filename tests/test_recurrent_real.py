@@ -214,9 +214,12 @@ def silero_frames():
     return maker.frames()
 
 
-def test_silero_chunk_by_chunk_as_onnx_runtime_has_it(fetched):
+@pytest.mark.parametrize(("file", "options"), [
+    ("silero_vad.onnx", {"inputs": {"sr": 16000}, "shapes": {"input": (None, 576)}}),
+    ("silero_vad_openvino_16k.onnx", {})])
+def test_silero_chunk_by_chunk_as_onnx_runtime_has_it(fetched, file, options):
     pytest.importorskip("onnx")
-    model = load(fetched("silero_vad") / "silero_vad" / "data" / "silero_vad_openvino_16k.onnx")
+    model = load(fetched("silero_vad") / "silero_vad" / "data" / file, **options)
     frames = silero_frames()
     with np.load(GOLDEN / "silero.npz") as golden:
         outputs, last = golden["outputs"], golden["state"]
