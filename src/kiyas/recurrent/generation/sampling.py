@@ -105,12 +105,18 @@ class Sampling:
             chances = np.exp((kept - kept.max()) / heat)
         chances /= chances.sum()
         if self.top_p is not None:
-            order = np.argsort(-kept, kind="stable")
-            # The first place at which p is reached; to 1e-12, so that 0.5 + 0.2 reaches 0.7.
-            reached = int(np.searchsorted(np.cumsum(chances[order]), self.top_p - 1e-12)) + 1
-            nucleus = np.sort(order[:reached])
+            nucleus = _nucleus(kept, chances, self.top_p)
             ids, chances = nucleus if ids is None else ids[nucleus], chances[nucleus] / chances[nucleus].sum()
         return ids, chances
+
+
+def _nucleus(logs: np.ndarray, chances: np.ndarray, p: float) -> np.ndarray:
+    """The places of the fewest most probable ones that reach p together, rising."""
+    # All that are below (1 - p)/n do not make 1 - p together: the others are enough. Values are sorted, as that is
+    # several times as fast as sorting places.
+    falling = np.sort(chances[chances >= (1 - p) / chances.size * (1 - 1e-9)])[::-1]
+    # The first place at which p is reached; to 1e-12, so that 0.5 + 0.2 reaches 0.7.
+    return top(logs, int(np.searchsorted(np.cumsum(falling), p - 1e-12)) + 1)
 
 
 def top(values: np.ndarray, k: int) -> np.ndarray:
