@@ -87,6 +87,56 @@ def test_a_part_is_found_by_its_prefix_and_the_rest_is_not_dropped_in_silence():
         recurrent.load(GOLDEN / "tagger_checkpoint.pt", prefix="model.norm")
 
 
+def named(prefix, tensors):
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
+def whole(prefix):
+    """An embedding, an LSTM and a head, below a prefix."""
+    rng = np.random.default_rng(5)
+    tensors = {"emb.weight": rng.standard_normal((5, 3)), "head.weight": rng.standard_normal((2, 4))}
+    tensors = {key: value.astype(np.float32) for key, value in tensors.items()} | named("enc", lstm_tensors())
+    return named(prefix, tensors) if prefix else tensors
+
+
+@pytest.mark.parametrize("prefix", ["net", "module", "state_dict.model", "state_dict._orig_mod.module", ""])
+def test_weights_below_a_prefix_are_used_or_named_and_never_dropped(tmp_path, prefix):
+    path = as_safetensors(tmp_path / "x.safetensors", whole(prefix))
+    start = f"{prefix}." if prefix else ""
+    words = (f"beside the recurrent module '{start}enc' also {start}emb.weight, {start}head.weight; "
+             f"load that module alone with prefix='{start}enc', or list all modules in order in config=")
+    for given in (None, prefix, prefix.rpartition(".")[0]):
+        with pytest.raises(FileError, match=re.escape(words)):
+            recurrent.load(path, prefix=given)
+    assert [layer.name for layer in recurrent.load(path, prefix=f"{start}enc").layers] == [f"{start}enc.l0"]
+    model = recurrent.load(path, ["emb", "enc", {"name": "head", "class": "Linear"}], prefix=prefix)
+    assert [type(layer).__name__ for layer in model.layers] == ["Embedding", "LSTM", "Dense"]
+    for config in (["enc"], ["emb", "enc"]):
+        with pytest.raises(FileError, match=r"no module of config= uses .*head\.weight"):
+            recurrent.load(path, config, prefix=prefix)
+
+
+def test_a_prefix_takes_one_recurrent_module_of_several(tmp_path):
+    two = named("net.a", lstm_tensors(0)) | named("net.b", lstm_tensors(1)) | {
+        "net.b.norm.weight": np.ones(4, np.float32)}
+    path = as_safetensors(tmp_path / "x.safetensors", two)
+    for name, seed in (("a", 0), ("b", 1)):
+        model = recurrent.load(path, prefix=f"net.{name}")
+        x = np.random.default_rng(2).standard_normal((2, 4, 3))
+        plain = as_safetensors(tmp_path / f"{name}.safetensors", lstm_tensors(seed))
+        assert np.array_equal(model.predict(x), recurrent.load(plain).predict(x))
+    with pytest.raises(FileError, match=r"has 2 recurrent modules under 'net\.', net\.a\., net\.b\.; choose one"):
+        recurrent.load(path, prefix="net")
+    with pytest.raises(FileError, match=r"has no recurrent layer under 'ne\.'"):
+        recurrent.load(path, prefix="ne")
+
+
+def test_a_weight_of_a_module_within_the_recurrent_one_is_none_of_its_own(tmp_path):
+    path = as_safetensors(tmp_path / "x.safetensors", lstm_tensors() | {"inner.bias_ih": np.zeros(16, np.float32)})
+    with pytest.raises(FileError, match=r"beside the recurrent module '' also inner\.bias_ih"):
+        recurrent.load(path)
+
+
 def test_weight_norm_is_multiplied_out():
     io = np.load(GOLDEN / "weight_norm.npz")
     assert_close(recurrent.load(GOLDEN / "weight_norm.pt").predict(io["x"]), io["y"])

@@ -79,22 +79,23 @@ def _match(name: str) -> re.Match[str] | None:
 
 
 def _alone(tensors: Tensors, where: str, prefix: str | None, found: list[str], activation: str) -> list[Layer]:
-    """The recurrent module under the prefix, or the only one that there is."""
-    below = [p for p in found if prefix is None or p == prefix or p.startswith(prefix)]
+    """The recurrent module that the prefix names, or the only one of the file or below the prefix."""
+    under = f" under {prefix!r}" if prefix else ""
+    below = [p for p in found if p.startswith(prefix or "")]
     if prefix is not None and prefix in below:
-        below = [prefix]
+        return recurrent(tensors, prefix, where, activation)
     if not below:
-        under = f" under {prefix!r}" if prefix else ""
         raise FileError(f"{where}: has no recurrent layer{under}, no weight_hh; it has {_listed(tensors)}")
     if len(below) > 1:
-        raise FileError(f"{where}: has {len(below)} recurrent modules, {_listed(below)}; choose one with prefix=, or "
-                        "list the modules in order in config=")
+        raise FileError(f"{where}: has {len(below)} recurrent modules{under}, {_listed(below)}; choose one with "
+                        "prefix=, or list the modules in order in config=")
     own = below[0]
-    others = [name for name in tensors if not (name.startswith(own) and _match(name))]
-    if others and prefix is None:
+    if others := [name for name in tensors if name.startswith(prefix or "")
+                  and not (name.startswith(own) and "." not in name[len(own):] and _match(name))]:
+        # With a prefix, the names of config= are those below it.
         name = own.rstrip(".")
-        raise FileError(f"{where}: has beside the recurrent module '{name}' also {_listed(others)}; load that module "
-                        f"alone with prefix={name!r}, or list all modules in order in config=")
+        raise FileError(f"{where}: has{under} beside the recurrent module '{name}' also {_listed(others)}; load that "
+                        f"module alone with prefix={name!r}, or list all modules in order in config=")
     return recurrent(tensors, own, where, activation)
 
 
