@@ -127,6 +127,51 @@ def test_layout_1_is_batch_first(tmp_path):
         assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("outputs", [["Yh"], ["Yc"], ["Yh", "Yc"], ["last"], ["last", "Yh"]])
+def test_states_that_go_in_and_are_all_that_comes_out_are_the_outputs(tmp_path, kind, direction, outputs):
+    """Held against ONNX Runtime; batch and time of the file open, or those of one sequence, time first."""
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    if kind != "LSTM" and "Yc" in outputs:
+        return
+    rng, ways, n, gates = np.random.default_rng(3), 2 if direction == "bidirectional" else 1, 3, {"LSTM": 4, "GRU": 3}
+    weights = {"W": rng.standard_normal((ways, gates.get(kind, 1) * n, 4)).astype(np.float32),
+               "R": rng.standard_normal((ways, gates.get(kind, 1) * n, n)).astype(np.float32), "at": np.array(ways - 1)}
+    begin = ["h", "c"] if kind == "LSTM" else ["h"]
+    used = {"Yh"} | set(outputs) - {"last"}
+    shown = ["", *(s if s in used else "" for s in ("Yh", "Yc")[:len(begin)])]
+    nodes = [helper.make_node(kind, ["X", "W", "R", "", "", *begin], shown, hidden_size=n, direction=direction)]
+    if "last" in outputs:
+        nodes.append(helper.make_node("Gather", ["Yh", "at"], ["last"], axis=0))
+    for time, batch in ((None, None), (5, 1)):
+        path = made(tmp_path / "a.onnx", nodes, [
+            ("X", TensorProto.FLOAT, [time, batch, 4]), *((s, TensorProto.FLOAT, [ways, batch, n]) for s in begin)],
+            outputs, weights)
+        x = rng.standard_normal((time or 5, batch or 3, 4)).astype(np.float32)
+        start = {s: rng.standard_normal((ways, x.shape[1], n)).astype(np.float32) for s in begin}
+        wanted = runtime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"X": x} | start)
+        state = tuple(start.values()) if len(start) > 1 else start["h"]
+        found = recurrent.load(path).predict(x.transpose(1, 0, 2), state=state)
+        for one, other in zip(found if isinstance(found, tuple) else (found,), wanted, strict=True):
+            other = other if other.ndim == 2 else other.transpose(1, 0, 2).reshape(x.shape[1], -1)
+            assert_close(one, other)
+
+
+def test_of_a_graph_of_frames_the_cell_states_are_no_output(tmp_path):
+    starts = [(name, TensorProto.FLOAT, [1, 1, 3]) for name in ("h", "c")]
+    for output, outputs in (("Yh", ["", "Yh"]), ("Yc", ["", "", "Yc"])):
+        node = helper.make_node("LSTM", ["X", "W", "R", "", "", "h", "c"], outputs, hidden_size=3)
+        path = made(tmp_path / "a.onnx", [node], [("X", TensorProto.FLOAT, [1, 1, 4]), *starts], [output], lstm())
+        if output == "Yh":
+            model, x = recurrent.load(path), np.random.default_rng(1).standard_normal((2, 5, 1, 4))
+            assert model.source["kind"] == "frames"
+            assert np.array_equal(model.predict(x)[:, -1], model.predict(x, return_state=True)[1]["lstm"][0])
+            continue
+        with pytest.raises(FileError, match=r"its outputs \(Yc\) are states of single steps alone; give the file an"):
+            recurrent.load(path)
+
+
 def test_weights_are_folded_wherever_they_come_from(tmp_path):
     weights = lstm()
     whole = made(tmp_path / "a.onnx", [helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3)], [SEQUENCE],

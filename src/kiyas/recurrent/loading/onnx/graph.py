@@ -84,10 +84,11 @@ class Reader:
         self.read(self.graph, environment, 0)
         outputs: list[tuple[int, int]] = []
         unsupported: set[str] = set()
-        for output in self.graph.output:
-            if self._state_inputs and self._is_state_output(output.name):
-                continue
-            value = environment.get(output.name)
+        names = [output.name for output in self.graph.output]
+        # States that go in and out are the model's own, unless there is nothing else that it could give.
+        own = {name for name in names if self._state_inputs and self._is_state_output(name)}
+        for name in [name for name in names if name not in own] or names:
+            value = environment.get(name)
             if isinstance(value, Unknown):
                 unsupported |= value.operations
             elif isinstance(value, Stacked):  # states of two directions: side by side
@@ -96,12 +97,15 @@ class Reader:
             elif isinstance(value, Tensor):
                 outputs.append(self._as_output(value))
             elif not isinstance(value, Given):
-                raise FileError(f"{self.where}: its output '{output.name}' does not depend on its inputs")
+                raise FileError(f"{self.where}: its output '{name}' does not depend on its inputs")
         if unsupported:
             rest = ("one recurrent node can be loaded by itself with prefix=" if self._recurrent else
                     "it has no LSTM, GRU or RNN node")
             raise FileError(f"{self.where}: has operations that are not supported: {', '.join(sorted(unsupported))}; "
                             f"{rest}")
+        if not outputs:
+            raise MismatchError(f"its outputs ({', '.join(names)}) are states of single steps alone; give the file an "
+                                "output that is not only carried from step to step")
         return self._assembled(outputs, source)
 
     def _assembled(self, outputs: list[tuple[int, int]], source: Mapping[str, Any]) -> Model:

@@ -87,7 +87,7 @@ def recurrent(call: Call) -> list[Any]:
     one_row = all(atom.size == 1 for atom in batch)
     rows = (call.reader.batch,)
     by_frames = (unit and batch == rows and (all(carried) or call.reader.frames)) \
-        or (all(carried) and time == rows and one_row)
+        or (all(carried) and time == rows and one_row and call.attributes.get("direction", "forward") == "forward")
     name = call.name(kind.lower())
     if by_frames:
         call.reader.frames = True
