@@ -156,6 +156,7 @@ class Dense {
   void run(const float* x, int64_t rows, float* out, int threads) const;
   // Of float32 weights: the outputs of one panel for one row, as many as a panel has.
   void panel(int64_t number, const float* x, float* out) const;
+  const RecurrentLevel& level() const { return level_; }
   int64_t outputs() const { return outputs_; }
   int64_t inputs() const { return packed_.product.inputs; }
   int64_t bytes() const { return packed_.weights.bytes(); }

@@ -23,16 +23,14 @@ constexpr double kUnit = 0x1p-24;
 //   |w·x - ŵ·x̂| <= ‖e‖‖x‖ + ‖ŵ‖‖d‖.
 // Both products are rounded: a sum of n products, each multiplication and addition rounded, is off by at most
 // 2n·2⁻²⁴·(|b| + ‖w‖‖x‖) and what is flushed to zero; the sum of codes is exact, and a few roundings follow it.
-Argmax::Argmax(const RecurrentLevel& level, const Dense& dense, const float* weights, const float* bias)
-    : level_(level), dense_(dense) {
+Argmax::Argmax(const Dense& dense, const float* weights, const float* bias) : dense_(dense), level_(dense.level()) {
   const int64_t n = dense.inputs(), outputs = dense.outputs();
-  const auto rows = plain_rows(outputs, level.lanes);
-  codes_ = pack(level, weights, n, rows, 4, Precision::int8);
+  const auto rows = plain_rows(outputs, level_.lanes);
+  codes_ = pack(level_, weights, n, rows, 4, Precision::int8);
   const auto width = static_cast<int64_t>(rows.size());
   for (Aligned* each : {&bias_, &near_, &far_}) *each = Aligned(width * static_cast<int64_t>(sizeof(float)));
   std::fill(bias_.as<float>() + outputs, bias_.as<float>() + width, -std::numeric_limits<float>::infinity());
   const double roundings = (2.0 * static_cast<double>(n) + 32) * kUnit;
-  double most = 0;
   for (int64_t o = 0; o < outputs; ++o) {
     const float* row = weights + o * n;
     const double step = code_step(row, n), scale = codes_.product.scale[o];
@@ -45,10 +43,12 @@ Argmax::Argmax(const RecurrentLevel& level, const Dense& dense, const float* wei
     near_.as<float>()[o] = static_cast<float>((gap + roundings * (2 * size + gap) + 1e-30) * kRoundedUp);
     far_.as<float>()[o] = static_cast<float>(size * (1 + roundings) * kRoundedUp);
     bias_.as<float>()[o] = bias ? bias[o] : 0.0f;
-    most = std::max(most, std::fabs(static_cast<double>(bias_.as<float>()[o])));
+    row_ = std::max(row_, size + gap);
+    most_ = std::max(most_, std::fabs(static_cast<double>(bias_.as<float>()[o])));
   }
-  // What is flushed to zero is below 2⁻¹²⁶, of each of n products of codes up to 127².
-  always_ = static_cast<float>((roundings * most + 1e-28) * kRoundedUp);
+  // What is flushed to zero is below 2⁻¹²⁶, of each of n products of codes up to 127². What is left out has to be apart
+  // from the largest, too: it counts for both.
+  always_ = static_cast<float>((roundings * most_ + 1e-28 + kApart) * kRoundedUp);
 }
 
 int64_t Argmax::of(const float* x) const {
@@ -69,6 +69,8 @@ int64_t Argmax::of(const float* x) const {
     const double v = x[k];
     squares += v * v, top = std::max(top, std::fabs(v));
   }
+  // No sum on the way is larger than this; far from where floats end, it is as bounded above.
+  if (!(most_ + row_ * std::sqrt(squares) < 1e38)) return -1;
   // A code is the nearest to its number but for the rounding of the scale; numbers up to 1e-30 are given none, and what is
   // flushed to zero is less.
   const double lost = std::sqrt(static_cast<double>(p.inputs)) * (top / 127 * 0.5001 + 2e-30);

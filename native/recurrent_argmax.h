@@ -13,21 +13,22 @@ constexpr int64_t kMostCodes = 130'000;
 class Argmax {
  public:
   // `dense` is of these weights, in float32, and this bias (or null), all finite; up to kMostCodes inputs.
-  Argmax(const RecurrentLevel& level, const Dense& dense, const float* weights, const float* bias);
+  Argmax(const Dense& dense, const float* weights, const float* bias);
 
-  // The output of W·x + b that is largest, or -1 where that is not certain: a number is not finite, or another output is
-  // so near that a softmax may make the two equal.
+  // The output of W·x + b that is largest, or -1 where that is not certain: sums may overflow, or another output is so near
+  // that a softmax may make the two equal.
   int64_t of(const float* x) const;
   int64_t inputs() const { return codes_.product.inputs; }
   int64_t bytes() const { return codes_.weights.bytes() + 3 * bias_.bytes(); }
 
  private:
-  const RecurrentLevel& level_;
   const Dense& dense_;
+  const RecurrentLevel& level_;
   Packed codes_;
   Aligned bias_;        // -infinity past the last output
   Aligned near_, far_;  // of each output: error for each unit of ‖x‖, and of what x loses by its own codes
   float always_ = 0;    // error of every output
+  double row_ = 0, most_ = 0;  // largest norm of a row of weights, largest bias
 };
 
 }  // namespace kiyas

@@ -114,8 +114,8 @@ struct PyDense {
 struct PyArgmax {
   nb::object keep;
   Argmax argmax;
-  PyArgmax(int level, const nb::object& dense, const In<float, 2>& weights, const std::optional<In<float, 1>>& bias)
-      : keep(dense), argmax(recurrent_level_at(level), nb::cast<const PyDense&>(dense).dense, weights.data(), data(bias)) {}
+  PyArgmax(const nb::object& dense, const In<float, 2>& weights, const std::optional<In<float, 1>>& bias)
+      : keep(dense), argmax(nb::cast<const PyDense&>(dense).dense, weights.data(), data(bias)) {}
 
   int64_t call(const In<float, 1>& x) const {
     const MaybeReleased release(argmax.bytes() > kLongCall);
@@ -379,8 +379,7 @@ void bind_recurrent(nb::module_& m) {
       .def("call", &PyDense::call, nb::arg().none(), nb::arg().none(), nb::arg())
       .def_prop_ro("bytes", [](const PyDense& d) { return d.dense.bytes(); });
   nb::class_<PyArgmax>(m, "Argmax")
-      .def(nb::init<int, nb::object, In<float, 2>, std::optional<In<float, 1>>>(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg().none())
+      .def(nb::init<nb::object, In<float, 2>, std::optional<In<float, 1>>>(), nb::arg(), nb::arg(), nb::arg().none())
       .def("call", &PyArgmax::call)
       .def_prop_ro("bytes", [](const PyArgmax& a) { return a.argmax.bytes(); });
   nb::class_<PyCell>(m, "RecurrentCell")

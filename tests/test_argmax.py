@@ -1,6 +1,7 @@
 """The largest output of a product, found by a first look: what all outputs say, or None, and never anything else."""
 
 import pickle
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,22 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recurrent_weights import floats
 
+from kiyas import kernels
 from kiyas.errors import InputError
 from kiyas.kernels.argmax import Argmax
 from kiyas.kernels.recurrent import Linear, softmax
 from kiyas.recurrent import Model, Tokenizer, layers
-from kiyas.recurrent.generation import generate, generate_tokens
+from kiyas.recurrent.generation import Token, generate, generate_tokens
 from kiyas.recurrent.layers.dense import Dense
 
 
 def checked(weights, bias, x):
-    """The argmax, which must be that of all outputs; None only where two are within 1e-6 or one is no number."""
+    """The argmax, which must be that of all outputs; None only where two are within 1e-6 or sums may overflow."""
     linear = Linear(weights, bias)
     y = linear(x[None])[0]
     found = Argmax(linear, weights, bias)(x)
     if found is None:
         second, first = np.sort(y)[-2:] if y.size > 1 else (-np.inf, y[0])
-        assert not np.isfinite(y).all() or first - second < 1e-6
+        largest = np.linalg.norm(np.float64(weights), axis=1).max() * np.linalg.norm(np.float64(x))
+        assert largest + (0 if bias is None else abs(bias).max()) > 9e37 or first - second < 1e-6
     else:
         assert found == y.argmax() == softmax(y[None])[0].argmax()
         assert np.isfinite(y[found])
@@ -61,6 +64,13 @@ def test_rows_that_differ_by_less_than_their_codes_are_told_apart(every_level):
         weights = np.tile(one, (700, 1))
         weights[rng.permutation(700)[0]] += np.float32(gap) * x / (x @ x)
         assert checked(weights, None, x) is not None
+    for scale in (0.0, 1e-10, 1e-5):  # nothing but the bias tells them apart, by less than a softmax does
+        weights, bias = floats(rng, 3000, 64), np.zeros(3000, np.float32)
+        weights[1000] = weights[2000]
+        bias[2000] = 1e-3
+        for gap in (0, 2.5e-8, 9e-7, 1.2e-6):
+            bias[1000] = bias[2000] - np.float32(gap)
+            assert (checked(weights, bias, floats(rng, 64) * np.float32(scale)) is None) == (gap < 1e-6)
     for place in (0, 699):  # as large: the lower place is a softmax's argmax, so it is left to that
         weights = np.tile(one, (700, 1))
         weights[place, 0] = np.nextafter(one[0], np.float32(9))
@@ -86,6 +96,9 @@ def test_no_number_is_never_hidden(every_level):
     rng = np.random.default_rng(5)
     weights, x = floats(rng, 500, 40), floats(rng, 40)
     argmax = Argmax(Linear(weights), weights)
+    linear = Linear(np.array([[2.3e38, -2.3e38], [1, 2]], np.float32))
+    assert not np.isfinite(linear(np.array([[1.6, 1.6]], np.float32))[0, 0])
+    assert Argmax(linear, np.array([[2.3e38, -2.3e38], [1, 2]]))(np.array([1.6, 1.6], np.float32)) is None
     for wrong in (np.nan, np.inf, -np.inf, 3e38):
         x[7] = wrong
         assert argmax(x) is None
@@ -102,6 +115,17 @@ def test_no_number_is_never_hidden(every_level):
 def test_what_it_cannot_be_made_of(make, words):
     with pytest.raises(InputError, match=words):
         make(np.ones((2, 3), np.float32))
+
+
+def test_the_level_is_that_of_the_product(monkeypatch):
+    rng = np.random.default_rng(7)
+    weights, x = floats(rng, 1000, 64), floats(rng, 64)
+    for name in kernels.levels():
+        monkeypatch.setenv(kernels.LEVEL_VARIABLE, name)
+        linear = Linear(weights)
+        for other in kernels.levels():
+            monkeypatch.setenv(kernels.LEVEL_VARIABLE, other)
+            assert Argmax(linear, weights)(x) == linear(x[None])[0].argmax()
 
 
 # -- generation --------------------------------------------------------------------------------------------
@@ -129,6 +153,10 @@ def test_greedy_words_and_their_log_probabilities_are_those_of_all_outputs(every
     np.testing.assert_allclose(made.log_probabilities, whole.log_probabilities, rtol=1e-12, atol=1e-15)
     one_by_one = [token.log_probability for token in generate_tokens(model, tokenizer, "w5 w7", 80)]
     assert one_by_one == made.log_probabilities.tolist()
+    token = next(generate_tokens(model, tokenizer, "w5 w7", 1))
+    assert asdict(token)["log_probability"] == one_by_one[0]
+    assert f"log_probability={one_by_one[0]!r}" in repr(token)
+    assert Token(1, "w1", " w1", log_probability=-0.5).log_probability == -0.5
     kept = pickle.loads(pickle.dumps(generate(model, tokenizer, "w5 w7", 3)))
     assert [token.log_probability for token in kept.tokens] == one_by_one[:3]
 

@@ -202,8 +202,10 @@ void check_argmax(const RecurrentLevel& level) {
     const int64_t inputs = 1 + below(trial < 150 ? 70 : 300), outputs = 1 + below(trial % 4 ? 150 : 600);
     const float size = trial % 7 == 0 ? 1e-20f : trial % 7 == 1 ? 1e15f : 1.0f;
     auto w = values(outputs * inputs, size), b = values(outputs), x = values(inputs, trial % 5 ? 1.0f : 1e-18f);
-    if (trial % 11 == 0 && outputs > 1)  // one row twice: equals
-      std::copy(w.get(), w.get() + inputs, w.get() + (outputs - 1) * inputs), b[outputs - 1] = b[0];
+    if (trial % 11 == 0 && outputs > 1) {  // one row twice, above all others: equals, or nearly
+      std::copy(w.get(), w.get() + inputs, w.get() + (outputs - 1) * inputs);
+      b[0] = 1 + size, b[outputs - 1] = b[0] + static_cast<float>(below(3)) * 2e-7f;
+    }
     if (trial % 13 == 0) std::fill(x.get(), x.get() + inputs, 0.0f);
     if (trial % 17 == 0) x[below(inputs)] = trial % 2 ? std::numeric_limits<float>::quiet_NaN() : 3e38f;
     const float* bias = trial % 3 ? b.get() : nullptr;
@@ -218,8 +220,8 @@ void check_argmax(const RecurrentLevel& level) {
     }
     bool certain = numbers;
     for (int64_t o = 0; o < outputs; ++o) certain &= o == best || y[best] - y[o] >= 1e-6f;
-    const int64_t found = Argmax(level, dense, w.get(), bias).of(x.get());
-    CHECK(found == (certain ? best : -1) || (!numbers && found == -1), "%s argmax %ldx%ld: %ld, not %ld (%d)",
+    const int64_t found = Argmax(dense, w.get(), bias).of(x.get());
+    CHECK(found == (certain ? best : -1) || (trial % 17 == 0 && found == -1), "%s argmax %ldx%ld: %ld, not %ld (%d)",
           level.name, long(outputs), long(inputs), long(found), long(best), int(certain));
   }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kiyas.errors import InputError, message
-from kiyas.kernels import _native, level
+from kiyas.kernels import _native
 from kiyas.kernels.recurrent import Linear, all_finite
 
 # Inputs that sums of 8-bit products may have in 32 bits.
@@ -38,7 +38,7 @@ class Argmax:
         if not all_finite(w) or (b is not None and not all_finite(b)):
             raise InputError(message("Argmax", "weights", "finite", "NaN or infinity"))
         self.inputs = linear.inputs
-        self._native = _native.Argmax(level(), linear._native, w, b)
+        self._native = _native.Argmax(linear._native, w, b)
 
     @property
     def nbytes(self) -> int:
@@ -48,8 +48,8 @@ class Argmax:
     def __call__(self, x: np.ndarray) -> int | None:
         """The place of the largest output for x (inputs,) float32.
 
-        None where that is not certain: another output is within 1e-6, so that a softmax may make them equal, or a
-        number is not finite. All outputs tell, then.
+        None where that is not certain: another output is within 1e-6, so that a softmax may make them equal, or sums
+        may overflow. All outputs tell, then.
         """
         if x.shape != (self.inputs,):
             raise InputError(message("Argmax", "x", f"of shape ({self.inputs},)", f"shape {x.shape}"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,31 +32,44 @@ from kiyas.recurrent.tokenizer import Tokenizer
 _OWNER = "generate"
 
 
+class _WhenAsked:
+    """A field of a `Token` that may be given as what computes it: it is computed when it is asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, token: Token | None, owner: type) -> float:
+        if token is None:
+            raise AttributeError(self._name)  # so a dataclass takes it for a field without a default
+        value: float | Later = token.__dict__[self._name]
+        if isinstance(value, Later):
+            value = token.__dict__[self._name] = Later.computed([value])[0]
+        return value
+
+    def __set__(self, token: Token, value: float | Later) -> None:
+        token.__dict__[self._name] = value
+
+
 @dataclass(frozen=True, eq=False)
 class Token:
     """A token that was generated.
 
     ``id``: its number; ``word``: the tokenizer's word, "" where it has none for the number; ``text``: what the text
     grows by, with the space before a word; ``log_probability``: the natural logarithm of the model's probability for
-    it, whatever temperature and cuts it was drawn with; ``probabilities``: those of the whole vocabulary, where asked
-    for; ``carried``: whether it came from the carried state (else a whole window was read for it).
+    it, whatever temperature and cuts it was drawn with (of greedy words it may be computed only when it is asked for);
+    ``probabilities``: those of the whole vocabulary, where asked for; ``carried``: whether it came from the carried
+    state (else a whole window was read for it).
     """
 
     id: int
     word: str
     text: str
-    _log_probability: float | Later = field(repr=False)
+    log_probability: _WhenAsked = _WhenAsked()
     probabilities: np.ndarray | None = None
     carried: bool = True
 
-    @cached_property
-    def log_probability(self) -> float:
-        """Under the model, computed when it is asked for where the token was found without it."""
-        log = self._log_probability
-        return Later.computed([log])[0] if isinstance(log, Later) else log
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_log_probability": self.log_probability}
+        return {**self.__dict__, "log_probability": self.log_probability}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +101,9 @@ class Generated:
     @property
     def log_probabilities(self) -> np.ndarray:
         """Of each token, (tokens,) float64."""
-        later = [token._log_probability for token in self.tokens if isinstance(token._log_probability, Later)]
-        computed = iter(Later.computed(later))
-        return np.array([next(computed) if isinstance(token._log_probability, Later) else token._log_probability
-                         for token in self.tokens], np.float64)
+        logs = [token.__dict__["log_probability"] for token in self.tokens]
+        computed = iter(Later.computed([log for log in logs if isinstance(log, Later)]))
+        return np.array([next(computed) if isinstance(log, Later) else log for log in logs], np.float64)
 
     @property
     def probabilities(self) -> np.ndarray | None:
