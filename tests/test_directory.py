@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiyas.directory import Format, refuse_others, replacing, write_file
+from kiyas.directory import Format, refuse_others, replacing, write_file, write_whole
 from kiyas.errors import FileError
 
 BOX = Format("box", version=2, manifest="box.json", files=frozenset({"a.bin"}), optional=frozenset({"b.bin"}),
@@ -113,6 +113,42 @@ def test_a_failed_rename_restores_the_old_directory(box, monkeypatch, which):
     assert refused == [which == "the old one away"]
     assert names(box.parent) == ["box"]
     assert BOX.read_file(box / "a.bin", BOX.read_manifest(box)["files"]["a.bin"]) == b"contents"
+
+
+def test_a_file_is_replaced_as_a_whole_and_its_directory_is_made(tmp_path):
+    target = tmp_path / "new" / "newer" / "a.txt"
+    for content in ("one ü", b"two", memoryview(b"three")):
+        write_whole(target, content)
+        assert target.read_bytes() == (content.encode() if isinstance(content, str) else bytes(content))
+        assert names(target.parent) == ["a.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match=r"file/a\.txt: cannot be written \((Not a directory|File exists)\)"):
+        write_whole(tmp_path / "file" / "a.txt", "x")
+    with pytest.raises(FileError, match=r"folder: cannot be written \(Is a directory\)"):
+        write_whole(tmp_path / "folder", "x")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match=r"file: cannot be written \(No space left on device\)"):
+        write_whole(tmp_path / "file", "after")
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "before"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(FileError, match=r"a\.txt: cannot be written \(Permission denied\)"):
+            write_whole(tmp_path / "a.txt", "x")
+    finally:
+        tmp_path.chmod(0o700)
 
 
 def test_only_ours_or_an_empty_directory_may_be_replaced(box, tmp_path):

@@ -235,5 +235,14 @@ def test_errors(make, words):
         make()
 
 
+def test_a_file_that_cannot_be_written_is_named_in_one_line(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for save in (some().save, model().save):
+        with pytest.raises(FileError, match=r"file/x\.safetensors: cannot be written \([^\n]*\)$"):
+            save(tmp_path / "file" / "x.safetensors")
+        save(tmp_path / "new" / "x.safetensors")  # the folder is made
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.safetensors"]
+
+
 def test_a_text_model_has_a_state_for_each_lstm():
     assert list(Model.sequential(text_model_layers(RNG)).new_state()) == ["lstm_1", "lstm_2"]

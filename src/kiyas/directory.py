@@ -157,13 +157,19 @@ def refuse_others(target: Path, *formats: Format) -> None:
         raise FileError(f"{target}: exists and is no kiyas {nouns}; give another directory")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file as a whole: it is there complete, or as it was before. Its directory is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
+    """Write a file as a whole: it is there complete, or as it was before. Its directory is made if need be.
+
+    Raises `FileError` for a place that cannot be written to.
+    """
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
-        write_file(part, [text.encode()])
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_file(part, [content.encode() if isinstance(content, str) else content])
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None

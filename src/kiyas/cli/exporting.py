@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 
+from kiyas.directory import write_whole
 from kiyas.errors import InputError
 from kiyas.recurrent import Model
 from kiyas.recurrent.export import export_onnx, to_torch
@@ -26,11 +26,6 @@ def write(model: Model, output: Path, state: bool, padding: str | None) -> None:
 
         buffer = io.BytesIO()
         torch.save(module.state_dict(), buffer)
-        part = output.with_name(f"{output.name}.part-{os.getpid()}")
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(output)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(output, buffer.getvalue())
     else:
         model.save(output)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kiyas.arrays import Array, count, matrix, to_numpy
+from kiyas.directory import write_whole
 from kiyas.errors import FileError, InputError, message
 from kiyas.fit.pairs import Pairs, Progress, unit_rows
 from kiyas.fit.training import Task, Trained, TrainingPlan, learn, require_torch, spread_of
@@ -91,10 +92,7 @@ class Reranker:
 
         tensors = {name: np.ascontiguousarray(getattr(self, name), dtype=np.float64) for name in _ARRAYS}
         tensors |= {"bias2": np.array([self.bias2]), "alpha": np.array([self.alpha])}
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        part.write_bytes(save(tensors, metadata={"kiyas": "reranker"}))
-        part.replace(target)
+        write_whole(Path(path), save(tensors, metadata={"kiyas": "reranker"}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Reranker:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kiyas.arrays import Array, float64, matrix, namespace, number, row_blocks, vector
+from kiyas.directory import write_whole
 from kiyas.errors import FileError, InputError, message
 from kiyas.measures.base import Facts, KernelForm, Measure
 from kiyas.measures.gram import gram_paired, gram_pairwise
@@ -165,10 +166,7 @@ class Learned(Measure):
         tensors = {key: getattr(self, key) for key in _ARRAYS}
         tensors |= {"bias2": np.array([self.bias2]), "alpha": np.array([self.alpha])}
         data = save({key: _narrow(value) for key, value in tensors.items()}, metadata={"measure": self.name})
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        part.write_bytes(data)
-        part.replace(target)
+        write_whole(Path(path), data)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Learned:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kiyas.directory import write_whole
 from kiyas.errors import FileError, InputError, message
 
 FORMAT = "kiyas.recurrent.State"
@@ -132,12 +133,12 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
     # -- files -------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write to a safetensors file."""
+        """Write to a safetensors file, which is replaced as a whole; `FileError` if it cannot be written."""
         from safetensors.numpy import save
 
         arrays = {f"{i}.{k}": a for i, parts in enumerate(self._arrays.values()) for k, a in enumerate(parts)}
         about = {"format": FORMAT, "version": str(VERSION), "layers": json.dumps(list(self._arrays))}
-        Path(path).write_bytes(save(arrays, metadata=about))
+        write_whole(Path(path), save(arrays, metadata=about))
 
     @classmethod
     def load(cls, path: str | Path) -> State:

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from kiyas.directory import write_whole
 from kiyas.errors import InputError, NotFittedError, message
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
@@ -242,8 +243,8 @@ class Tokenizer:
         return json.dumps({"class_name": "Tokenizer", "config": self.get_config()}, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_json` to a file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write `to_json` to a file, which is replaced as a whole."""
+        write_whole(Path(path), self.to_json())
 
 
 def _checked(texts: Iterable[Text], method: str) -> Iterator[Text]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kiyas.directory import write_whole
 from kiyas.errors import InputError, message, missing_extra
 from kiyas.recurrent.export.onnx_graph import OPSET, Wire, Writer, refusal
 from kiyas.recurrent.export.onnx_layers import LAYERS
@@ -26,19 +27,14 @@ def export_onnx(model: Model, path: str | os.PathLike[str], *, state: bool = Fal
     behind, "none" if they never are.
 
     Raises `MissingExtraError` without the extra ``onnx``; `InputError` naming the layer for whatever ONNX or its CPU
-    runtimes have no form for: a projection, layer normalisation inside a cell, masks with padding in front, …
+    runtimes have no form for: a projection, layer normalisation inside a cell, masks with padding in front, …;
+    `FileError` for a place that cannot be written to.
     """
     onnx = import_onnx()
     if padding not in (None, "post", "none"):
         raise InputError(message("export_onnx", "padding", "'post', 'none' or None", repr(padding)))
     data = _written(onnx, model, state, padding).SerializeToString()
-    target = Path(path)
-    part = target.with_name(f"{target.name}.part-{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(Path(path), data)
 
 
 def import_onnx() -> Any:

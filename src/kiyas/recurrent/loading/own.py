@@ -15,13 +15,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kiyas.directory import write_whole
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import layers as known_layers
 from kiyas.recurrent.activations import Activation, find
@@ -45,7 +45,8 @@ _CLASSES: dict[str, type[Layer]] = {
 def save(model: Model, path: str | Path) -> None:
     """Write a model to a file that `kiyas.recurrent.load` reads; the file is replaced as a whole.
 
-    Raises `InputError` for a layer with a field that the format does not know.
+    Raises `InputError` for a layer with a field that the format does not know, and `FileError` for a place that cannot
+    be written to.
     """
     from safetensors.numpy import save as serialise
 
@@ -55,17 +56,7 @@ def save(model: Model, path: str | Path) -> None:
     writer = _Writer()
     description = {"format": FORMAT, "version": VERSION, "model": writer.model(model, "")}
     data = serialise(writer.arrays, {tensors.OWN: json.dumps(description, ensure_ascii=False, allow_nan=False)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_whole(path, data)
 
 
 class _Writer:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kiyas.directory import write_whole
 from kiyas.errors import FileError
 
 _FORMAT, _VERSION = "kiyas training checkpoint", 1
@@ -17,16 +17,7 @@ def write(torch: Any, path: Path, state: Mapping[str, Any]) -> None:
     """Write the state beside the file and rename: whatever stops the program, the file is whole."""
     buffer = io.BytesIO()
     torch.save({"format": _FORMAT, "version": _VERSION, **state}, buffer)
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_whole(path, buffer.getbuffer())
 
 
 def read(torch: Any, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,7 @@ class Trained:
         """Write the model, and its tokenizer beside it as NAME.tokenizer.json; return the path of the latter."""
         target = Path(path)
         beside = tokenizer_path(target)
-        part = beside.with_name(f"{beside.name}.part-{os.getpid()}")
-        part.write_text(self.tokenizer.to_json(), encoding="utf-8")
-        part.replace(beside)
+        self.tokenizer.save(beside)
         self.model.save(target)
         return beside
 
