@@ -223,9 +223,15 @@ def test_streams_refuse_states_that_do_not_fit():
     (lambda: State({"a": [np.zeros((1, 3)), np.zeros((2, 3))]}), "'a' must be of batch 1, as the arrays before, got"),
     (lambda: some()["c"], "State: 'name' must be one of a, b, got 'c'"),
     (lambda: some().set("b", np.zeros((2, 4))), r"State.set: 'b' must be 1 arrays of shapes \[\(2, 5\)\], got"),
-    (lambda: some().take([2]), r"State.take: 'rows' must be numbers from 0 to 1, got \[2\]"),
-    (lambda: some().take([-1]), "numbers from 0 to 1"),
-    (lambda: some().split([1, 2]), r"State.split: 'sizes' must be numbers of 1 or above that add up to 2, got \[1, 2"),
+    (lambda: some().take([2]), r"State.take: 'rows' must be a list of whole numbers from 0 to 1, got \[2\]$"),
+    (lambda: some().take([-1]), "whole numbers from 0 to 1"),
+    *((lambda rows=rows: some().take(rows), r"'rows' must be .*, got .*; np.flatnonzero\(mask\) gives those of a mask$")
+      for rows in ([True, False], np.array([True, False]), [True, 1], [0, np.True_], [0.5], ["1"], 1, [[0]], [[0], 1])),
+    (lambda: some().take([]), r"got \[\]$"),
+    (lambda: some().split([1, 2]), r"'sizes' must be .* of 1 or above that add up to 2, got \[1, 2\]$"),
+    *((lambda sizes=sizes: some().split(sizes), "State.split: 'sizes' must be a list of whole numbers of 1 or above")
+      for sizes in ([True, True], [1.0, 1.0], [0, 2], [3, -1], 2, [])),
+    (lambda: State.stack([some(), 1]), "State.stack: 'states' must be at least one state, got State, int"),
     (lambda: State.stack([]), "State.stack: 'states' must be at least one state, got none"),
     (lambda: State.stack([some(), State({"a": [np.zeros((2, 1))]})]), "'states' must be states of one model, with"),
     (lambda: model().new_state(0), "Model.new_state: 'batch' must be an integer from 1"),

@@ -104,8 +104,9 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
     def stack(states: Sequence[State]) -> State:
         """One state whose batch is that of all of them, one after another."""
         states = list(states)
-        if not states:
-            raise InputError(message("State.stack", "states", "at least one state", "none"))
+        if not states or not all(isinstance(state, State) for state in states):
+            raise InputError(message("State.stack", "states", "at least one state",
+                                     ", ".join(sorted({type(state).__name__ for state in states})) or "none"))
         first = _widths(states[0])
         for number, state in enumerate(states):
             if _widths(state) != first:
@@ -115,19 +116,25 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
                       for name in states[0]})
 
     def split(self, sizes: Sequence[int] | None = None) -> list[State]:
-        """The rows apart, one a state, or in groups of ``sizes`` (which add up to the batch)."""
-        sizes = [1] * self.batch if sizes is None else list(sizes)
-        if sum(sizes) != self.batch or min(sizes, default=1) < 1:
-            raise InputError(message("State.split", "sizes", f"numbers of 1 or above that add up to {self.batch}",
-                                     f"{sizes}"))
-        ends = np.cumsum(sizes).tolist()
-        return [self.take(range(end - size, end)) for end, size in zip(ends, sizes, strict=True)]
+        """The rows apart, one a state, or in groups of ``sizes`` (which add up to the batch); else `InputError`."""
+        found = _whole_numbers([1] * self.batch if sizes is None else sizes)
+        if found is None or found.sum() != self.batch or found.min(initial=1) < 1:
+            raise InputError(message("State.split", "sizes",
+                                     f"a list of whole numbers of 1 or above that add up to {self.batch}",
+                                     f"{sizes!r:.200}"))
+        ends = np.cumsum(found).tolist()
+        return [self.take(range(end - size, end)) for end, size in zip(ends, found.tolist(), strict=True)]
 
     def take(self, rows: Sequence[int] | np.ndarray | range) -> State:
-        """The rows of those numbers, in that order, one several times if asked (as a beam search does)."""
-        index = np.asarray(rows, np.intp)
-        if index.ndim != 1 or index.size == 0 or index.min() < 0 or index.max() >= self.batch:
-            raise InputError(message("State.take", "rows", f"numbers from 0 to {self.batch - 1}", f"{list(rows)}"))
+        """The rows of those numbers, in that order, one several times if asked (as a beam search does).
+
+        Raises `InputError` for numbers that are no row's, and for truth values.
+        """
+        index = _whole_numbers(rows)
+        if index is None or index.size == 0 or index.min() < 0 or index.max() >= self.batch:
+            raise InputError(message("State.take", "rows", f"a list of whole numbers from 0 to {self.batch - 1}",
+                                     f"{rows!r:.200}",
+                                     "np.flatnonzero(mask) gives those of a mask" if index is None else ""))
         return State({name: [a[index] for a in arrays] for name, arrays in self._arrays.items()})
 
     # -- files -------------------------------------------------------------------------------------
@@ -176,6 +183,19 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
             np.array_equal(a, b) for name in self for a, b in zip(self[name], other[name], strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _whole_numbers(given: Any) -> np.ndarray | None:
+    """A flat list of whole numbers as an array, None for anything else: truth values are none, nor are floats."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError):
+        return None
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        return None
+    if isinstance(given, (list, tuple)) and any(isinstance(one, (bool, np.bool_)) for one in given):
+        return None
+    return array.astype(np.intp)
 
 
 def _widths(state: State) -> dict[str, tuple[int, ...]]:
