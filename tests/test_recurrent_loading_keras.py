@@ -80,6 +80,44 @@ def test_a_shared_nested_model_is_made_once():
     assert len(towers) == 2 and towers[0] is towers[1]
 
 
+def test_mappings_of_inputs_and_outputs_keep_their_names_and_go_sorted_as_in_keras():
+    for version in ("k2", "k3"):
+        model = recurrent.load(GOLDEN / f"mapped_{version}.keras")
+        assert model.input_names == ("left", "right") and model.output_names == ("a", "head", "late", "z")
+        io = np.load(GOLDEN / f"mapped_{version}.npz")
+        for one, key in zip(model.predict({"right": io["x1"], "left": io["x0"]}), ("y0", "y1", "y2", "y3"),
+                            strict=True):
+            assert_close(one, io[key])
+
+
+def test_outputs_in_mappings_of_lists_are_named_by_the_way_to_them(tmp_path):
+    def nest(config):
+        score, mean = config["config"]["output_layers"]
+        config["config"]["output_layers"] = {"b": [score, mean], "a": {"again": mean}}
+    model = recurrent.load(altered(tmp_path, "pair_k3.keras", nest))
+    assert model.output_names == ("a:again", "b:0", "b:1")
+    io = np.load(GOLDEN / "pair_k3.npz")
+    for one, key in zip(model.predict([io["x0"], io["x1"]]), ("y1", "y0", "y1"), strict=True):
+        assert_close(one, io[key])
+
+
+@pytest.mark.parametrize(("inputs", "words"), [
+    ({"x": 0, "w": 0}, "Functional 'functional.*' gets the inputs x, w; it has x, y"),
+    (None, r"Functional 'functional.*' gets its inputs as a mapping \(x, y\), whose order is not known"),
+])
+def test_a_mapping_that_a_model_does_not_take_is_refused(tmp_path, inputs, words):
+    """Versions of Keras 3 differ in what they make of a mapping for a model with a list of inputs."""
+    def change(config):
+        inner = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Functional")
+        if inputs is None:
+            inner["config"]["input_layers"] = [["y", 0, 0], ["x", 0, 0]]
+        else:
+            call = inner["inbound_nodes"][0]["args"]
+            call[0] = dict(zip(inputs, call[0].values(), strict=True))
+    with pytest.raises(FileError, match=words):
+        recurrent.load(altered(tmp_path, "mapped_k3.keras", change))
+
+
 def test_a_part_of_a_model_is_loaded_by_its_name():
     whole = recurrent.load(GOLDEN / "pair_k2.h5")
     for path in ("pair_k2.h5", "pair_k3.keras"):
@@ -363,6 +401,8 @@ def test_shapes_of_arrays_are_checked(tmp_path):
     (lambda c: c.update(class_name="MyModel"), "is a MyModel, it should be one of Sequential, Functional, Model"),
     (lambda c: c["config"].pop("layers"), "a functional model has no list of layers"),
     (lambda c: c["config"].update(output_layers=[["nobody", 0, 0]]), "layer 'nobody' is not in it"),
+    (lambda c: c["config"].update(output_layers={}), "'output_layers' is {}"),
+    (lambda c: c["config"].update(output_layers={"a": ["score", 0]}), "'output_layers' is {'a': "),
     (lambda c: c["config"].update(output_layers=[["score", 0, 5]]), "needs output 5 of a layer with 1"),
     (lambda c: c["config"].update(output_layers=[["score", 4, 0]]), "layer 'score' has no call 4"),
     (lambda c: tower(c)[2].update(class_name="Strange"),

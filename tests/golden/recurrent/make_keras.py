@@ -76,6 +76,47 @@ def translator():
     return Model([source, target], [head, summary, layers.RNN(layers.LSTMCell(3))(out)], name="translator")
 
 
+def nested():
+    """Models within models, called up to three times; what they give goes further and is an output as well."""
+    def tower(units, sequences=False, features=3):
+        x = Input((None, features))
+        return Model(x, layers.LSTM(units, return_sequences=sequences)(x))
+
+    a, b, films = Input((5, 3), name="a"), Input((5, 3), name="b"), Input((2, 4, 3), name="films")
+    often = tower(4)
+    p, q, r = often(a), often(b), often(layers.Subtract()([a, b]))
+    head = layers.Dense(1)(layers.Concatenate()([q, r, p]))
+
+    steps = Input((None, 3))
+    chained, both = tower(3, True), tower(3, True)
+    middle = Model(steps, [layers.GRU(2)(chained(chained(steps))), chained(steps), both(steps)])
+    outer = Input((5, 3))
+    u, v, w = middle(outer)
+    whole = Model(outer, [u, layers.Dense(2)(u), layers.SimpleRNN(2)(layers.Add()([v, w])), w])
+    one, other = whole(b), whole(a)
+
+    line = Sequential([Input((5, 3)), tower(4, True), layers.GRU(2)])
+    late = Sequential([layers.LSTM(2), layers.Dense(2)])
+    late(a)  # a call that is of no model
+    x, y = line(a), line(b)
+    z, t = late(b), late(layers.Subtract()([b, a]))
+    shots = layers.TimeDistributed(tower(3))(films)
+    return Model([a, b, films], [r, p, head, one[3], other[0], layers.Dense(1)(other[1]), one[2],
+                                 layers.Concatenate()([one[0], other[2]]), y, layers.Dense(2)(x), t,
+                                 layers.Dense(1)(z), layers.GRU(2)(shots), shots], name="nested")
+
+
+def mapped():
+    """Inputs and outputs in mappings, of the model and of one within it."""
+    x, y = Input((4, 3), name="x"), Input((4, 3), name="y")
+    inner = Model({"y": y, "x": x}, {"last": layers.LSTM(2)(x), "all": layers.GRU(3, return_sequences=True)(y)})
+    left, right = Input((4, 3), name="left"), Input((4, 3), name="right")
+    one, other = inner({"x": left, "y": right}), inner({"y": left, "x": right})
+    return Model({"right": right, "left": left},
+                 {"z": one["last"], "head": layers.Dense(1)(layers.Concatenate()([one["last"], other["last"]])),
+                  "late": other["all"], "a": layers.SimpleRNN(2)(one["all"])}, name="mapped")
+
+
 def randomise(model, seed):
     """Weights that are not the zeros and ones of a new model."""
     rng = np.random.default_rng(seed)
@@ -89,7 +130,9 @@ def randomise(model, seed):
 
 def save(model, name, feeds, h5=True):
     """The formats, and the outputs."""
-    outputs = [np.asarray(keras.ops.convert_to_numpy(y)) if not TWO else y.numpy() for y in model(feeds)]
+    outputs = model(feeds)
+    feeds, outputs = ([y[key] for key in sorted(y)] if isinstance(y, dict) else y for y in (feeds, outputs))
+    outputs = [np.asarray(keras.ops.convert_to_numpy(y)) if not TWO else y.numpy() for y in outputs]
     np.savez(HERE / f"{name}_{TAG}.npz", **{f"x{k}": x for k, x in enumerate(feeds)},
              **{f"y{k}": y for k, y in enumerate(outputs)})
     if h5:
@@ -115,6 +158,19 @@ def translate():
                                np.array([[1, 2, 3, 0, 0], [7, 8, 1, 1, 0]], np.int32)], h5=False)
 
 
+def nest():
+    """Models within models, and mappings, of this version."""
+    rng = np.random.default_rng(5)
+    model = nested()
+    randomise(model, 6)
+    save(model, "nested", [rng.standard_normal(shape).astype(np.float32) for shape in ((2, 5, 3), (2, 5, 3),
+                                                                                     (2, 2, 4, 3))], h5=not TWO)
+    model = mapped()
+    randomise(model, 7)
+    save(model, "mapped", {name: rng.standard_normal((2, 4, 3)).astype(np.float32) for name in ("left", "right")},
+         h5=False)
+
+
 def main():
     """Write everything of this version."""
     HERE.mkdir(exist_ok=True)
@@ -131,6 +187,7 @@ def main():
     save(model, "many", [rng.standard_normal((2, 6, 4)).astype(np.float32),
                          rng.standard_normal((2, 5, 4)).astype(np.float32)])
     translate()
+    nest()
     if TWO:
         import tensorflow as tf
 

@@ -50,6 +50,7 @@ class Builder:
         try:
             return Model(tuple(nodes), tuple(tensor.call for tensor in graph.inputs),
                          tuple((tensor.call, tensor.index) for tensor in graph.outputs),
+                         graph.input_names, graph.output_names,
                          source=dict(self._source))
         except InputError as error:
             raise FileError(f"{self._where}: {error}") from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
+from kiyas.recurrent.loading.keras.references import Reference, ends, is_keras3, masks_of, references
 from kiyas.recurrent.registry import registered
 
 MODELS = ("Sequential", "Functional", "Model")
@@ -54,13 +55,18 @@ class Call:
 
 @dataclass(eq=False)
 class Graph:
-    """Layers in the order of the model, calls in an order in which they can be made."""
+    """Layers in the order of the model, calls in an order in which they can be made.
+
+    ``input_names``, ``output_names``: None where the model has a list of them, whose names are those of the layers.
+    """
 
     name: str
     specs: list[Spec]
     calls: list[Call]
     inputs: list[Tensor]
     outputs: list[Tensor]
+    input_names: list[str] | None = None
+    output_names: list[str] | None = None
 
 
 def read(config: object, where: str, depth: int = 0) -> Graph:
@@ -187,27 +193,30 @@ class _Functional:
             spec = spec_of(entry, where, depth)
             spec.name = name
             self._specs[name], self._nodes[name] = spec, nodes
-        self._offsets = self._find_offsets(config)
+        given, made = (ends(config, key, where) for key in ("input_layers", "output_layers"))
+        self._offsets, apart = self._find_offsets([t for _, t in made])
         self._calls: list[Call] = []
         self._made: dict[tuple[str, int], int] = {}
-        inputs = [self._tensor(t) for t in self._ends(config, "input_layers")]
-        outputs = [self._tensor(t) for t in self._ends(config, "output_layers")]
+        inputs, outputs = ([self._tensor([t[0], t[1] - apart.get(t[0], 0), t[2]]) for _, t in found]
+                           for found in (given, made))
         self._check_masks()
-        self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs)
+        names = ([name for name, _ in found] if found[0][0] else None for found in (given, made))
+        self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs,
+                           *names)
 
     def _only_masks(self, config: Mapping[str, Any], entries: list[Any]) -> set[str]:
         """The names of what Keras 3 computes masks with: nothing else comes of it."""
         nodes: dict[str, list[Any]] = {
             entry["name"]: entry["inbound_nodes"] for entry in entries if isinstance(entry, Mapping)
             and isinstance(entry.get("name"), str) and isinstance(entry.get("inbound_nodes"), list)}
-        waiting = [t[0] for key in ("output_layers", "input_layers") for t in self._ends(config, key)]
+        waiting = [t[0] for key in ("output_layers", "input_layers") for _, t in ends(config, key, self._where)]
         reached: set[str] = set()
         while waiting:
             name = waiting.pop()
             if name not in reached:
                 reached.add(name)
                 waiting += [t[0] for node in nodes.get(name) or [] for t in references(node)]
-        new = any(isinstance(node, Mapping) for calls in nodes.values() for node in calls)
+        new = any(is_keras3(node) for calls in nodes.values() for node in calls)
         return {name for name in nodes if new and name not in reached}
 
     def _check_masks(self) -> None:
@@ -218,36 +227,33 @@ class _Functional:
         for name, number in list(self._made):
             spec = self._specs[name]
             node = None if spec.class_name == "InputLayer" else self._nodes[name][number - self._offsets[name]]
-            mask = node["kwargs"].get("mask") if isinstance(node, Mapping) and isinstance(node.get("kwargs"), Mapping) \
-                else None
-            for one in mask if isinstance(mask, list) else [mask]:
+            for one in masks_of(node):
                 if one is not None and not masks.is_implied(
                         one, self._arguments(spec, number), self._masks, begin,
                         lambda layer, call: self._arguments(self._specs[layer], call) if layer in self._specs else []):
                     raise FileError(f"{self._where}: {spec.class_name} '{name}' is given a mask of its own, which is "
                                     "not supported; only masks of Masking and Embedding layers before it are")
 
-    def _ends(self, config: Mapping[str, Any], key: str) -> list[list[Any]]:
-        found = config.get(key)
-        if isinstance(found, (list, tuple)) and found and isinstance(found[0], str):
-            found = [found]
-        if not isinstance(found, list) or not found or not all(_is_reference(t) for t in found):
-            raise FileError(f"{self._where}: its configuration is altered: '{key}' is {found!r:.60}")
-        return [list(t) for t in found]
+    def _find_offsets(self, outputs: list[Reference]) -> tuple[dict[str, int], dict[str, int]]:
+        """The number of the first call of each layer: among arguments, and by how much more among outputs.
 
-    def _find_offsets(self, config: Mapping[str, Any]) -> dict[str, int]:
-        """A model within a model is counted once more by some versions: its own making is call 0."""
+        A model within a model is counted once more by some versions: its own making is call 0. Keras 3 does so among
+        outputs alone, and for functional ones alone.
+        """
         highest: dict[str, int] = {}
         lowest: dict[str, int] = {}
-        ends = self._ends(config, "output_layers")
-        for tensor in [*ends, *(t for nodes in self._nodes.values() for node in nodes for t in references(node))]:
+        for tensor in [*outputs, *(t for nodes in self._nodes.values() for node in nodes for t in references(node))]:
             highest[tensor[0]] = max(highest.get(tensor[0], 0), tensor[1])
             lowest[tensor[0]] = min(lowest.get(tensor[0], tensor[1]), tensor[1])
-        return {name: int(spec.graph is not None and lowest.get(name, 0) > 0
-                          and (spec.class_name != "Sequential" or highest[name] >= len(self._nodes[name])))
-                for name, spec in self._specs.items()}
+        offsets, apart = {}, {}
+        for name, spec in self._specs.items():
+            new = any(is_keras3(node) for node in self._nodes[name])
+            apart[name] = int(new and spec.graph is not None and spec.class_name != "Sequential")
+            offsets[name] = int(not new and spec.graph is not None and lowest.get(name, 0) > 0
+                                and (spec.class_name != "Sequential" or highest[name] >= len(self._nodes[name])))
+        return offsets, apart
 
-    def _tensor(self, reference: list[Any]) -> Tensor:
+    def _tensor(self, reference: Reference) -> Tensor:
         """The tensor of a reference, after the calls that it needs: depth first, without recursion."""
         waiting = [(reference[0], reference[1])]
         open_: set[tuple[str, int]] = set()
@@ -277,72 +283,23 @@ class _Functional:
 
     def _has_no_mask(self, spec: Spec, index: int) -> bool:
         node = self._nodes[spec.name][index - self._offsets[spec.name]]
-        return isinstance(node, Mapping) and not (node.get("kwargs") or {}).get("mask")
+        return is_keras3(node) and not any(masks_of(node))
 
-    def _arguments(self, spec: Spec, index: int) -> list[list[Any]]:
+    def _arguments(self, spec: Spec, index: int) -> list[Reference]:
         nodes = self._nodes[spec.name]
         if spec.class_name == "InputLayer":
             return []
         number = index - self._offsets[spec.name]
         if not 0 <= number < len(nodes):
             raise FileError(f"{self._where}: its configuration is altered: layer '{spec.name}' has no call {index}")
-        return list(references(nodes[number], spec, self._where))
+        return references(nodes[number], f"{self._where}: {spec.class_name} '{spec.name}'",
+                          _names_of_inputs(spec.graph, is_keras3(nodes[number])))
 
 
-def _is_reference(value: object) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) >= 3 and isinstance(value[0], str) \
-        and type(value[1]) is int and type(value[2]) is int and value[1] >= 0 and value[2] >= 0
-
-
-def references(node: object, spec: Spec | None = None, where: str = "") -> list[list[Any]]:
-    """The tensors, ``[layer, call, output]``, that go into a call, in order.
-
-    Keras 1 and 2 write lists of them with keyword arguments behind, Keras 3 writes arguments out. With ``spec``, an
-    argument that is neither a tensor nor of no effect raises `FileError`.
-    """
-    found: list[list[Any]] = []
-    if isinstance(node, Mapping):
-        _collect(node.get("args", []), found, spec, where)
-        _keywords(node.get("kwargs", {}), found, spec, where)
-        return found
-    if not isinstance(node, list):
-        if spec is not None:
-            raise FileError(f"{where}: its configuration is altered at the calls of '{spec.name}'")
-        return []
-    tensors = [node] if _is_reference(node) else node
-    for tensor in tensors:
-        if not _is_reference(tensor):
-            if spec is not None:
-                raise FileError(f"{where}: {spec.class_name} '{spec.name}' gets {tensor!r:.60}, which is no tensor")
-            continue
-        found.append(list(tensor[:3]))
-        if len(tensor) > 3:
-            _keywords(tensor[3], found, spec, where)
-    return found
-
-
-def _collect(value: object, found: list[list[Any]], spec: Spec | None, where: str, depth: int = 0) -> None:
-    if depth < 4 and isinstance(value, list) and not _is_reference(value):
-        for item in value:
-            _collect(item, found, spec, where, depth + 1)
-    elif _is_reference(value):
-        found.append(list(value)[:3])  # type: ignore[call-overload]
-    elif (history := masks.history_of(value)) is not None:
-        found.append(history)
-    elif value is not None and spec is not None:
-        raise FileError(f"{where}: {spec.class_name} '{spec.name}' gets {value!r:.60}, which is no tensor")
-
-
-def _keywords(value: object, found: list[list[Any]], spec: Spec | None, where: str) -> None:
-    if not isinstance(value, Mapping):
-        return
-    for key, argument in value.items():
-        if key == "initial_state":
-            _collect(argument, found, spec, where)
-        # Masks as Keras 3 writes them are checked for a whole graph, see `_check_masks`.
-        elif key == "mask" and all(a is None or masks.history_of(a)
-                                   for a in (argument if isinstance(argument, list) else [argument])):
-            continue
-        elif argument not in (None, False) and key != "training" and spec is not None:
-            raise FileError(f"{where}: {spec.class_name} '{spec.name}' is called with {key}={argument!r:.60}, "
-                            "which is not supported")
+def _names_of_inputs(graph: Graph | None, keras3: bool) -> list[str]:
+    """The inputs of a model in the order in which it takes a mapping of them; none where that is not known."""
+    if graph is None or graph.input_names:
+        return [] if graph is None else graph.input_names or []
+    names = [graph.calls[tensor.call].spec.name for tensor in graph.inputs]
+    # A list of inputs that is given a mapping: Keras 3.6 takes the sorted one, 3.3 and 3.15 go by names.
+    return [] if keras3 and names != sorted(names) else names

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kiyas.recurrent.loading.keras.references import history_of
+
 # What makes a mask of the shape of a signal, and nothing of what is in it.
 _SHAPES = frozenset({"ZerosLike", "OnesLike", "Shape"})
 
@@ -63,14 +65,3 @@ def _begun(inputs: list[list[Any]], masking: Mapping[str, float], arguments: Inp
         if name in masking and before:
             yield before[0], masking[name]
         waiting += [(t[0], t[1]) for t in before]
-
-
-def history_of(value: Any) -> list[Any] | None:
-    """The ``[layer, call, output]`` of a tensor as Keras 3 writes it; None for anything else."""
-    if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__" \
-            and isinstance(value.get("config"), Mapping):
-        found = value["config"].get("keras_history")
-        if isinstance(found, (list, tuple)) and len(found) == 3 and isinstance(found[0], str) \
-                and all(type(v) is int and v >= 0 for v in found[1:]):
-            return list(found)
-    return None
