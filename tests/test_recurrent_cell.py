@@ -11,7 +11,7 @@ from recurrent_models import every_recurrent_layer, lstm_options, plain, random_
 from kiyas.errors import InputError
 from kiyas.recurrent import GRUCell, LSTMCell, Model, RNNCell
 from kiyas.recurrent import activations as A
-from kiyas.recurrent.cell import LSTMGates
+from kiyas.recurrent.cell import LayerNorm, LSTMGates
 
 NUMBERS = np.concatenate([np.linspace(-9, 9, 181), [0, 3, -3, 2.5, -2.5, 6, 40, -40]])
 
@@ -213,6 +213,35 @@ def test_wrong_steps():
         cell.step(np.zeros((5, 2)), np.zeros((4, 2)), np.zeros((5, 2)))
 
 
+def test_arrays_of_two_libraries_are_named():
+    cell, x, h, C = worked_example()
+    strict = array_api_strict.asarray
+    as_ = r"must be an array of numpy, as the weight W_\w is, got one of array_api_strict; give all arrays in one lib"
+    for name, given in (("x_t", (strict(x), h, C)), ("h_prev", (x, strict(h), C)), ("C_prev", (x, h, strict(C))),
+                        ("x_t", (strict(x), strict(h), strict(C)))):
+        with pytest.raises(InputError, match=f"LSTMCell.step: '{name}' {as_}"):
+            cell.step(*given)
+    good, (n, m) = cell.weights, (2, 2)
+    norm = LayerNorm(np.ones(8), np.ones(8), strict(np.ones(2)), np.zeros(2))
+    for name, options in (("b_o", {}), ("peephole", {"peephole": strict(np.ones((3, n)))}),
+                          ("projection", {"projection": strict(np.ones((n, n)))}),
+                          ("layer_norm.cell_scale", {"layer_norm": norm})):
+        with pytest.raises(InputError, match=f"LSTMCell: '{name}' {as_}"):
+            LSTMCell(m, n, good if options else {**good, "b_o": strict(good["b_o"])}, **options)
+    gates = {f"{k}_{g}": np.zeros((1, 2)) if k == "W" else np.zeros(1) for k in "Wb" for g in "zrh"}
+    with pytest.raises(InputError, match=f"GRUCell.step: 'h_prev' {as_}"):
+        GRUCell(1, 1, gates).step(np.zeros(1), strict(np.zeros(1)))
+    with pytest.raises(InputError, match=f"RNNCell.step: 'x_t' {as_}"):
+        RNNCell(1, 1, {"W_h": np.zeros((1, 2)), "b_h": np.zeros(1)}).step(strict(np.zeros(1)), np.zeros(1))
+
+
+def test_lists_become_arrays_of_the_library_of_the_weights():
+    cell, x, h, C = worked_example()
+    strict = LSTMCell(2, 2, {name: array_api_strict.asarray(np.asarray(w)) for name, w in cell.weights.items()})
+    for one in strict.step(x.tolist(), h.tolist(), C.tolist()):
+        assert isinstance(one, type(array_api_strict.asarray(0.0)))
+
+
 # -- PyTorch -----------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +261,9 @@ def test_torch_cells_and_arrays():
         found = LSTMCell(3, 4, weights).step(x, h, c)
         for a, b in zip(found, wanted, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    mixed = LSTMCell(3, 4, {name: array.numpy() for name, array in weights.items()})
+    with pytest.raises(InputError, match="'x_t' must be an array of numpy, as the weight W_i is, got one of torch"):
+        mixed.step(x, h, c)
 
 
 @pytest.mark.torch

@@ -25,7 +25,7 @@ and they run the options that those lack.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 from kiyas.arrays import Array, count, namespace
@@ -135,10 +135,29 @@ class _Cell:
             found = ", ".join(weights) if isinstance(weights, Mapping) else type(weights).__name__
             raise InputError(message(owner, "weights", f"a mapping with {', '.join(wanted)}", found or "none"))
         self.weights = {k: _checked(owner, k, w, (wanted | optional)[k]) for k, w in weights.items()}
+        self._alike(owner, self.weights)
+
+    def _alike(self, owner: str, arrays: Mapping[str, Array]) -> None:
+        """Refuse arrays of another library than the first weight: none computes with those of another."""
+        known, first = next(iter(self.weights.items()))
+        for name, array in arrays.items():
+            if namespace(array) is not namespace(first):
+                raise InputError(message(owner, name, f"an array of {_library(first)}, as the weight {known} is",
+                                         f"one of {_library(array)}", "give all arrays in one library"))
+
+    def _last(self, name: str, value: Any, size: int) -> Array:
+        """What goes into a step, of shape (size,) or (batch, size), as an array of the library of the weights."""
+        owner = f"{type(self).__name__}.step"
+        value = value if hasattr(value, "shape") else namespace(*self.weights.values()).asarray(value)
+        self._alike(owner, {name: value})
+        if len(value.shape) not in (1, 2) or value.shape[-1] != size:
+            raise InputError(message(owner, name, f"of shape ({size},) or (batch, {size})",
+                                     f"shape {tuple(value.shape)}"))
+        return value
 
     def _joined(self, x_t: Array, h_prev: Array) -> tuple[Any, Array]:
         owner = f"{type(self).__name__}.step"
-        x_t, h_prev = _last(owner, "x_t", x_t, self.input_dim), _last(owner, "h_prev", h_prev, self._width)
+        x_t, h_prev = self._last("x_t", x_t, self.input_dim), self._last("h_prev", h_prev, self._width)
         if x_t.shape[:-1] != h_prev.shape[:-1]:
             raise InputError(message(owner, "h_prev", f"of shape {(*x_t.shape[:-1], self._width)}, as x_t is "
                                      f"{tuple(x_t.shape)}", f"shape {tuple(h_prev.shape)}"))
@@ -155,11 +174,11 @@ class LSTMCell(_Cell):
     """An LSTM cell to look into: one step at a time, every gate on request.
 
     Parameters: ``input_dim`` m; ``hidden_dim`` n; ``weights``: W_f, W_i, W_C, W_o of shape (n, n + m) over [h, x], and
-    b_f, b_i, b_C, b_o of shape (n,), arrays of any array-API library. Options as in the module's head:
+    b_f, b_i, b_C, b_o of shape (n,), arrays of any one array-API library. Options as in the module's head:
     ``recurrent_activation``, ``activation``, ``output_activation`` (names or `Activation` values), ``peephole`` (3, n)
     in the order i f o, ``projection`` (p, n) (the weights are then (n, p + m)), ``coupled``, ``clip``, ``layer_norm``.
 
-    Raises `InputError` for missing weights, other shapes and unknown activations.
+    Raises `InputError` for missing weights, other shapes, unknown activations, and arrays of several libraries.
 
     >>> import numpy as np
     >>> zeros, one = np.zeros((1, 2)), np.ones(1)
@@ -186,6 +205,11 @@ class LSTMCell(_Cell):
             None if output_activation is None else find(output_activation, "LSTMCell", "output_activation"),
             None if peephole is None else _checked("LSTMCell", "peephole", peephole, (3, n)),
             coupled, checked_clip("LSTMCell", clip), layer_norm)
+        options = {"projection": self.projection, "peephole": self.equations.peephole}
+        if layer_norm is not None:
+            options |= {f"layer_norm.{f.name}": getattr(layer_norm, f.name) for f in fields(layer_norm)
+                        if f.name != "epsilon"}
+        self._alike("LSTMCell", {name: array for name, array in options.items() if array is not None})
 
     def step(self, x_t: Array, h_prev: Array, C_prev: Array, explain: bool = False) -> tuple[Array, ...]:
         """One step: x_t (m,) or (batch, m), h_prev (n,) and C_prev (n,) or with a batch too -> (h_t, C_t).
@@ -193,7 +217,7 @@ class LSTMCell(_Cell):
         With ``explain`` a third value is given: `LSTMGates` f, i, C_tilde, C, o, h.
         """
         xp, v = self._joined(x_t, h_prev)
-        C_prev = _last("LSTMCell.step", "C_prev", C_prev, self.hidden_dim)
+        C_prev = self._last("C_prev", C_prev, self.hidden_dim)
         norm = self.equations.layer_norm
         z = {g: self._z(xp, v, g) for g in self.gates} if norm is None else self._normalised(xp, v, norm)
         gates = self.equations(z["f"], z["i"], z["C"], z["o"], C_prev)
@@ -320,8 +344,5 @@ def _checked(owner: str, name: str, value: Array, shape: tuple[int, ...]) -> Arr
     return value
 
 
-def _last(owner: str, name: str, value: Array, size: int) -> Array:
-    value = value if hasattr(value, "shape") else namespace(value).asarray(value)
-    if len(value.shape) not in (1, 2) or value.shape[-1] != size:
-        raise InputError(message(owner, name, f"of shape ({size},) or (batch, {size})", f"shape {tuple(value.shape)}"))
-    return value
+def _library(array: Array) -> str:
+    return type(array).__module__.partition(".")[0]
