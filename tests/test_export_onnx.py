@@ -282,6 +282,56 @@ def test_a_whole_layer_at_every_step(tmp_path):
         check(tmp_path, model, rng().normal(0, 1, (BATCH, 4, 2, 3)).astype(np.float32))
 
 
+def within_each_step():
+    """Models at every step of (batch, time, words), and what goes in: recurrent ones, a model of dense layers, ids."""
+    dense = [Dense("one", rng().normal(0, 1, (4, M)), activation="tanh"), Dense("two", rng().normal(0, 1, (2, 4)))]
+    looked_up = [embedding(), both("in")]
+    numbers, words = rng().normal(0, 1, (BATCH, 4, 5, M)), np.random.default_rng(1).integers(0, 9, (BATCH, 4, 5))
+    nested, every = layers.Nested, layers.TimeDistributed
+    of_words = Model.sequential(looked_up, (None,))
+    return {
+        "dense": ([every("t", nested("n", Model.sequential(dense, (M,))))], numbers[:, :, 0]),
+        "lstm": ([every("t", lstm("in")), rnn("out", m=N)], numbers),
+        "sequences": ([every("t", lstm("in", return_sequences=True))], numbers),
+        "both": ([every("t", both("in")), layers.GlobalMax("m")], numbers),
+        "from the end": ([every("t", layers.Backward("in", lstm("x")))], numbers),
+        "twice": ([every("t", every("u", Dense("d", np.ones((2, M)))))], numbers),
+        "sentences": ([every("t", nested("n", of_words)), lstm("out", m=2 * N)], words),
+        "ids": ([every("t", embedding()), every("u", layers.GlobalAverage("m"))], words),
+        "model of ids": ([nested("n", of_words)], words[:, 0]),
+    }
+
+
+WITHIN = within_each_step()
+
+
+def stepped(name):
+    parts, x = WITHIN[name]
+    return Model.sequential(parts, (None, *x.shape[2:])), x if name in ("sentences", "ids", "model of ids") \
+        else x.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_whole_model_at_every_step(name, tmp_path):
+    check(tmp_path, *stepped(name))
+
+
+def padded_sentences():
+    """Sentences filled up behind, each read by a model that masks their padding."""
+    inner = Model.sequential([embedding(mask_zero=True), lstm("in")], (None,))
+    x = np.random.default_rng(1).integers(1, 9, (BATCH, 4, 5))
+    x[np.arange(5) >= np.random.default_rng(2).integers(1, 6, (BATCH, 4, 1))] = 0
+    return Model.sequential([layers.TimeDistributed("t", layers.Nested("n", inner)), both("out", m=N)],
+                            (None, None)), x
+
+
+def test_a_model_that_masks_at_every_step(tmp_path):
+    model, x = padded_sentences()
+    check(tmp_path, model, x, padding="post")
+    with pytest.raises(InputError, match="padding"):
+        export_onnx(model, tmp_path / "x.onnx")
+
+
 def test_every_layer_is_exported_or_known_not_to_be():
     """A new layer: write its form in both, or add it here and to the page."""
     from kiyas.recurrent.export.onnx_layers import LAYERS as in_onnx
@@ -289,7 +339,7 @@ def test_every_layer_is_exported_or_known_not_to_be():
 
     base = {layers.Layer, layers.Elementwise, layers.Recurrent}
     elsewhere = {layers.Input, layers.Nested, layers.LSTM, layers.GRU, layers.SimpleRNN, layers.Bidirectional,
-                 layers.Backward}
+                 layers.Backward, layers.TimeDistributed}
     refused = {layers.Unmasked}  # neither has a layer that drops a mask on its way
     every = {thing for name in layers.__all__ if isinstance(thing := getattr(layers, name), type)
              and issubclass(thing, layers.Layer)}
@@ -369,8 +419,8 @@ REFUSED = {
                    "LSTM 'lstm' has layer normalisation inside"),
     "activation": (lstm(activation="gelu"), {}, "LSTM 'lstm' has the activation gelu, which ONNX has not inside"),
     "mask": (layers.Masking("gaps"), {}, "Masking 'gaps' masks steps of 0, and ONNX knows only where rows end"),
-    "time": (layers.TimeDistributed("steps", lstm("in")), {},
-             "TimeDistributed 'steps' holds LSTM 'in', which carries a state or has no form there"),
+    "time": (layers.TimeDistributed("steps", lstm("in", activation="gelu")), {},
+             "LSTM 'in' has the activation gelu, which ONNX has not inside"),
     "padding": (lstm(), {"padding": "pre"}, "export_onnx: 'padding' must be 'post', 'none' or None, got 'pre'"),
 }
 

@@ -9,6 +9,7 @@ from test_export_onnx import (
     POINTWISE,
     RECURRENT,
     TIME,
+    WITHIN,
     ZERO,
     M,
     N,
@@ -22,9 +23,11 @@ from test_export_onnx import (
     masked_outputs,
     merged,
     outputs,
+    padded_sentences,
     rng,
     rnn,
     sequences,
+    stepped,
     weights,
 )
 
@@ -177,6 +180,18 @@ def test_a_whole_layer_at_every_step(torch):
     for inner in (layers.Flatten("f"), layers.Reshape("r", (3, 2)), layers.GlobalMax("g"), POINTWISE["conv"]):
         model = Model.sequential([layers.TimeDistributed("t", inner)], (None, 2, 3))
         check(torch, model, rng().normal(0, 1, (3, 4, 2, 3)).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_whole_model_at_every_step(torch, name):
+    model, x = stepped(name)
+    check(torch, model, x)
+    assert {key.partition(".")[0] for key in to_torch(model).state_dict()} == {
+        layer.name for layer in model.layers if layer.count_parameters()}
+
+
+def test_a_model_that_masks_at_every_step(torch):
+    check(torch, *padded_sentences())
 
 
 def test_a_layer_from_the_end_over_masked_sequences(torch):

@@ -11,7 +11,7 @@ from kiyas.errors import InputError, message, missing_extra
 from kiyas.recurrent.export.onnx_graph import OPSET, Wire, Writer, refusal
 from kiyas.recurrent.export.onnx_layers import LAYERS
 from kiyas.recurrent.export.onnx_recurrent import backward, bidirectional, recurrent
-from kiyas.recurrent.layers import Backward, Bidirectional, Embedding, Nested, Recurrent
+from kiyas.recurrent.layers import Backward, Bidirectional, Embedding, Layer, Nested, Recurrent, TimeDistributed
 from kiyas.recurrent.model import Model
 
 # The file format that opset 17 came with (ONNX 1.12); ONNX Runtime reads it since 1.12.
@@ -55,11 +55,10 @@ def _written(onnx: Any, model: Model, state: bool, padding: str | None) -> Any:
     info = onnx.helper.make_tensor_value_info
     inputs, wires = [], []
     for name, at, shape in zip(model.input_names, model.inputs, model.input_shapes, strict=True):
-        looked_up = any(isinstance(n.layer, Embedding) and (at, 0) in n.inputs for n in model.nodes)
         # Of several inputs each has a time of its own: equal names would mean equal sizes.
         time = "time" if len(model.inputs) == 1 else f"{name}.time"
         axes = ["batch", *(time if size is None else size for size in shape[1:])]
-        inputs.append(info(name, ids if looked_up else number, axes))
+        inputs.append(info(name, ids if _takes_ids(model, at) else number, axes))
         wires.append(Wire(name, len(axes)))
     given: dict[str, list[str]] = {}
     if state:
@@ -97,19 +96,56 @@ def _graph(w: Writer, model: Model, wires: list[Wire], state: dict[str, list[str
         name = layer.name if calls[layer.name] == 1 else f"{layer.name}#{calls[layer.name]}"
         inputs = [made[i][k] for i, k in node.inputs]
         before, w.scope = w.scope, f"{w.scope}{name}/"
-        if isinstance(layer, (Recurrent, Bidirectional, Backward)):
-            write: Any = {Bidirectional: bidirectional, Backward: backward}.get(type(layer), recurrent)
-            made[at], new[name] = write(w, layer, inputs, state.get(name, []))
-        elif isinstance(layer, Nested):
-            inner = {key: state[f"{name}/{key}"] for key in layer.model.state_widths if f"{name}/{key}" in state}
-            made[at], after = _graph(w, layer.model, inputs, inner)
-            new |= {f"{name}/{key}": names for key, names in after.items()}
-        elif type(layer) in LAYERS:
-            made[at] = LAYERS[type(layer)](w, layer, inputs)
-        else:
-            raise refusal(layer, "has no form there")
+        made[at], after = _layer(w, layer, name, inputs, state)
+        new |= after
         w.scope = before
     return [made[i][k] for i, k in model.outputs], new
+
+
+def _layer(w: Writer, layer: Layer, name: str, inputs: list[Wire], state: dict[str, list[str]]
+           ) -> tuple[list[Wire], dict[str, list[str]]]:
+    """The nodes of one layer, called by that name: its outputs, and the new state by its names."""
+    if isinstance(layer, (Recurrent, Bidirectional, Backward)):
+        write: Any = {Bidirectional: bidirectional, Backward: backward}.get(type(layer), recurrent)
+        out, after = write(w, layer, inputs, state.get(name, []))
+        return out, {name: after}
+    if isinstance(layer, Nested):
+        inner = {key: state[f"{name}/{key}"] for key in layer.model.state_widths if f"{name}/{key}" in state}
+        out, new = _graph(w, layer.model, inputs, inner)
+        return out, {f"{name}/{key}": names for key, names in new.items()}
+    if isinstance(layer, TimeDistributed):
+        return _each_step(w, layer, inputs[0]), {}
+    if type(layer) in LAYERS:
+        return LAYERS[type(layer)](w, layer, inputs), {}
+    raise refusal(layer, "has no form there")
+
+
+def _each_step(w: Writer, layer: TimeDistributed, x: Wire) -> list[Wire]:
+    """A layer for every step: all steps of all rows as rows of their own, each of which begins anew."""
+    shape = w.op("Shape", x.name)
+    rest = w.op("Slice", shape, w.ints(2), w.ints(1 << 62), w.ints(0))
+    flat = w.op("Reshape", x.name, w.op("Concat", w.ints(-1), rest, axis=0))
+    front = w.op("Slice", shape, w.ints(0), w.ints(2), w.ints(0))
+    mask = x.mask if layer.passes_mask else None
+    out = []
+    for one in _layer(w, layer.layer, layer.layer.name, [Wire(flat, x.rank - 1)], {})[0]:
+        own = w.op("Slice", w.op("Shape", one.name), w.ints(1), w.ints(1 << 62), w.ints(0))
+        out.append(Wire(w.op("Reshape", one.name, w.op("Concat", front, own, axis=0)), one.rank + 1, mask))
+    return out
+
+
+def _takes_ids(model: Model, at: int) -> bool:
+    """Whether an input goes into an embedding, be it one of a layer within a layer."""
+    return any(_is_of_ids(node.layer, k) for node in model.nodes for k, source in enumerate(node.inputs)
+               if source == (at, 0))
+
+
+def _is_of_ids(layer: Layer, number: int) -> bool:
+    if isinstance(layer, TimeDistributed):
+        return _is_of_ids(layer.layer, number)
+    if isinstance(layer, Nested):
+        return _takes_ids(layer.model, layer.model.inputs[number])
+    return isinstance(layer, Embedding)
 
 
 def _free(name: str, model: Model) -> str:

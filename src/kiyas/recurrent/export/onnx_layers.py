@@ -323,23 +323,6 @@ def feature_mean(w: Writer, _layer: kinds.FeatureMean, inputs: list[Wire]) -> li
     return [inputs[0]._replace(name=w.op("ReduceMean", inputs[0].name, axes=[-1]))]
 
 
-def time_distributed(w: Writer, layer: kinds.TimeDistributed, inputs: list[Wire]) -> list[Wire]:
-    """A layer for every step: all steps of all rows as rows of their own."""
-    inner, x = layer.layer, inputs[0]
-    if type(inner) not in LAYERS:
-        raise refusal(layer, f"holds {inner.owner}, which carries a state or has no form there")
-    shape = w.op("Shape", x.name)
-    rest = w.op("Slice", shape, w.ints(2), w.ints(1 << 62), w.ints(0))
-    flat = w.op("Reshape", x.name, w.op("Concat", w.ints(-1), rest, axis=0))
-    front = w.op("Slice", shape, w.ints(0), w.ints(2), w.ints(0))
-    mask = x.mask if layer.passes_mask else None
-    out = []
-    for one in LAYERS[type(inner)](w, inner, [Wire(flat, x.rank - 1)]):
-        own = w.op("Slice", w.op("Shape", one.name), w.ints(1), w.ints(1 << 62), w.ints(0))
-        out.append(Wire(w.op("Reshape", one.name, w.op("Concat", front, own, axis=0)), one.rank + 1, mask))
-    return out
-
-
 LAYERS: dict[type[Layer], Callable[..., list[Wire]]] = {
     kinds.Embedding: embedding, kinds.Masking: masking, kinds.Dense: dense, kinds.Conv1D: conv,
     kinds.MaxPool: local_pool, kinds.AveragePool: local_pool, kinds.GlobalAverage: global_average,
@@ -350,5 +333,5 @@ LAYERS: dict[type[Layer], Callable[..., list[Wire]]] = {
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
     kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention, kinds.Dot: dot,
     kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Slice: cut, kinds.Pad: pad,
-    kinds.Power: power, kinds.FeatureMean: feature_mean, kinds.TimeDistributed: time_distributed,
+    kinds.Power: power, kinds.FeatureMean: feature_mean,
 }

@@ -7,9 +7,9 @@ from typing import Any
 
 from kiyas.errors import missing_extra
 from kiyas.recurrent.export.onnx_graph import refusal
-from kiyas.recurrent.export.torch_layers import LAYERS, Flow
+from kiyas.recurrent.export.torch_layers import LAYERS, Flow, Part
 from kiyas.recurrent.export.torch_recurrent import RecurrentPart, recurrent
-from kiyas.recurrent.layers import Backward, Bidirectional, Nested, Recurrent
+from kiyas.recurrent.layers import Backward, Bidirectional, Layer, Nested, Recurrent, TimeDistributed
 from kiyas.recurrent.model import Model
 
 Tensor = Any
@@ -33,6 +33,41 @@ def to_torch(model: Model) -> Any:
     return _module_class()(torch, model).eval()
 
 
+def _part(torch: Any, layer: Layer) -> Any:
+    """What runs a layer: a module of this kind for a model within the model, a part for all others."""
+    if isinstance(layer, Nested):
+        return _module_class()(torch, layer.model)
+    if isinstance(layer, (Recurrent, Bidirectional, Backward)):
+        return recurrent(torch, layer)
+    if isinstance(layer, TimeDistributed):
+        return _each_step(torch, layer)
+    if type(layer) in LAYERS:
+        return LAYERS[type(layer)](torch, layer)
+    raise refusal(layer, "has no form there", "PyTorch")
+
+
+def _module_of(part: Any) -> Any:
+    return part.module if isinstance(part, (Part, RecurrentPart)) else part
+
+
+def _each_step(torch: Any, layer: TimeDistributed) -> Part:
+    """A layer for every step: all steps of all rows as rows of their own, each of which begins anew."""
+    inner = _part(torch, layer.layer)
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x, mask = inputs[0]
+        rows = [Flow(x.flatten(0, 1))]
+        if isinstance(inner, RecurrentPart):
+            out, _ = inner.run(torch, rows, [])
+        elif isinstance(inner, Part):
+            out = inner.run(rows)
+        else:
+            out, _ = inner.flow(rows, {})
+        return [Flow(one.values.unflatten(0, x.shape[:2]), mask if layer.passes_mask else None) for one in out]
+
+    return Part(_module_of(inner), run)
+
+
 @cache
 def _module_class() -> Any:
     """The class of the modules; made when first asked for, as its base comes from PyTorch."""
@@ -49,17 +84,8 @@ def _module_class() -> Any:
                 layer = node.layer
                 if layer.name in self._parts or not node.inputs:
                     continue
-                if isinstance(layer, Nested):
-                    part: Any = _module_class()(torch, layer.model)
-                elif isinstance(layer, (Recurrent, Bidirectional, Backward)):
-                    part = recurrent(torch, layer)
-                elif type(layer) in LAYERS:
-                    part = LAYERS[type(layer)](torch, layer)
-                else:
-                    raise refusal(layer, "has no form there", "PyTorch")
-                self._parts[layer.name] = part
-                module = part if isinstance(layer, Nested) else part.module
-                if module is not None:
+                part = self._parts[layer.name] = _part(torch, layer)
+                if (module := _module_of(part)) is not None:
                     # A dot would be taken for a part of a part.
                     self.add_module(layer.name.replace(".", "_"), module)
 

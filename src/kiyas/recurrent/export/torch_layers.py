@@ -299,20 +299,6 @@ def _cropping(_torch: Any, layer: kinds.Cropping) -> Part:
     return _plain(lambda x: x[:, layer.front: x.shape[1] - layer.behind], ends=True)
 
 
-def _distributed(torch: Any, layer: kinds.TimeDistributed) -> Part:
-    inner = layer.layer
-    if type(inner) not in LAYERS:
-        raise refusal(layer, f"holds {inner.owner}, which carries a state or has no form there", "PyTorch")
-    module, run = LAYERS[type(inner)](torch, inner)
-
-    def each(inputs: list[Flow]) -> list[Flow]:
-        x, mask = inputs[0]
-        out = run([Flow(x.flatten(0, 1))])
-        return [Flow(one.values.unflatten(0, x.shape[:2]), mask if layer.passes_mask else None) for one in out]
-
-    return Part(module, each)
-
-
 def _dot(_torch: Any, layer: kinds.Dot) -> Part:
     axes = (layer.axes, layer.axes) if isinstance(layer.axes, int) else layer.axes
 
@@ -367,7 +353,7 @@ LAYERS: dict[type[Layer], Callable[[Any, Any], Part]] = {
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
     kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
     kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Dot: _dot,
-    kinds.Slice: _slice, kinds.Pad: _pad, kinds.TimeDistributed: _distributed,
+    kinds.Slice: _slice, kinds.Pad: _pad,
     kinds.Power: lambda _, layer: _plain(lambda x: x**layer.exponent),
     kinds.FeatureMean: lambda _, layer: _plain(lambda x: x.mean(-1, keepdim=True)),  # noqa: ARG005
 }
