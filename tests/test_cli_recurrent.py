@@ -158,6 +158,11 @@ def test_convert_of_a_vocabulary(run, tmp_path):
     run("convert", tmp_path / "m.h5", "-o", target, "--tokenizer", tmp_path / "v.json", "--characters", "--no-lower")
     made = Tokenizer.load(tmp_path / "o.tokenizer.json")
     assert (made.char_level, made.lower, made.word_index) == (True, False, {"a": 1, "b": 2})
+    words = ("--tokenizer", tmp_path / "v.json", "--no-characters", "--overwrite", "--locale", "tr")
+    run("convert", tmp_path / "m.h5", "-o", target, *words, "--lower")
+    assert Tokenizer.load(tmp_path / "o.tokenizer.json").locale == "tr"
+    error = run("convert", tmp_path / "m.h5", "-o", target, *words, "--no-lower", code=1)
+    assert "--locale must be left out where letters stay as they are" in error
 
 
 # -- predict -----------------------------------------------------------------------------------------------

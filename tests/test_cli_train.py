@@ -14,7 +14,7 @@ for extra in ("cyclopts", "rich"):
     pytest.importorskip(extra)
 
 from kiyas.cli import main  # noqa: E402
-from kiyas.recurrent import load  # noqa: E402
+from kiyas.recurrent import Tokenizer, load  # noqa: E402
 
 LANGUAGE = ["recurrent", "train", "language", "--level", "character", "--hidden", "8", "--batch", "4", "--window", "8",
             "--checkpoint-every", "5"]
@@ -36,6 +36,28 @@ def run(capsys, *arguments):
     code = main(arguments)
     out = capsys.readouterr()
     return code, out.out, out.err
+
+
+class Stopping:
+    """A progress that presses Ctrl-C after seven steps."""
+
+    def __enter__(self):
+        return lambda done, total: done == 7 and os.kill(os.getpid(), signal.SIGINT)
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.fixture
+def stopped_run(place, capsys, monkeypatch):
+    """What was typed for a run that was stopped, and whose checkpoint is there."""
+    from kiyas.cli import show
+
+    typed = [*LANGUAGE, "text.txt", "-o", "m.safetensors", "--epochs", "2"]
+    with monkeypatch.context() as patched:
+        patched.setattr(show, "progress", lambda text: Stopping())
+        assert run(capsys, *typed, "--lower")[0] == 130
+    return typed
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +101,6 @@ def test_a_run_stopped_by_the_keyboard_goes_on(torch, place, capsys, monkeypatch
     assert run(capsys, *LANGUAGE, "text.txt", "-o", "whole.safetensors", "--epochs", "2")[0] == 0
     progress = show.progress
 
-    class Stopping:
-        def __enter__(self):
-            return lambda done, total: done == 7 and os.kill(os.getpid(), signal.SIGINT)
-
-        def __exit__(self, *_):
-            return None
-
     monkeypatch.setattr(show, "progress", lambda text: Stopping())
     code, _, err = run(capsys, *LANGUAGE, "text.txt", "-o", "m.safetensors", "--epochs", "2")
     assert code == 130
@@ -100,6 +115,30 @@ def test_a_run_stopped_by_the_keyboard_goes_on(torch, place, capsys, monkeypatch
     assert not (place / "m.safetensors.checkpoint").exists()
     code, _, err = run(capsys, *LANGUAGE, "text.txt", "-o", "other.safetensors", "--resume")
     assert code == 1 and "other.safetensors.checkpoint: there is no checkpoint to resume from" in err
+
+
+@pytest.mark.torch
+def test_turkish_letters_are_made_small_as_turkish_has_them(torch, place, capsys):
+    (place / "text.txt").write_text("IŞIK HIZI İzmir\nışık hızı izmir\n" * 30, encoding="utf-8")
+    words = ["recurrent", "train", "language", "text.txt", "--hidden", "4", "--window", "4", "--epochs", "1", "--lower"]
+    assert run(capsys, *words, "--locale", "tr", "-o", "m.safetensors")[0] == 0
+    made = Tokenizer.load("m.tokenizer.json")
+    assert set(made.word_index) == {"<unk>", "ışık", "hızı", "izmir"} and made.locale == "tr"
+    code, _, err = run(capsys, *words[:-1], "--locale", "tr", "-o", "n.safetensors")
+    assert code == 1 and "--locale must be left out where letters stay as they are, got 'tr'; give --lower, or" in err
+    code, _, err = run(capsys, *words, "--locale", "de", "-o", "n.safetensors")
+    assert code == 1 and "--locale must be 'tr' or 'az', got 'de'" in err
+    pairs = [{"query": f"IŞIK {i}", "text": f"ışık {i} hızı"} for i in range(20)]
+    (place / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    assert run(capsys, *ENCODER, "pairs.jsonl", "--locale", "tr", "--epochs", "1", "-o", "e.safetensors")[0] == 0
+    made = Tokenizer.load("e.tokenizer.json")
+    assert made.locale == "tr" and "ışık" in made.word_index and "işik" not in made.word_index
+
+
+@pytest.mark.torch
+def test_a_run_goes_on_in_its_own_locale_only(torch, place, capsys, stopped_run):
+    code, _, err = run(capsys, *stopped_run, "--lower", "--locale", "tr", "--resume")
+    assert code == 1 and "belongs to another run, locale was None there and is 'tr' now" in err
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -19,6 +19,7 @@ from kiyas.cli import exporting, show
 from kiyas.encode.files import of_numpy
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Model, State, Tokenizer, load
+from kiyas.recurrent.tokenizer import check_locale
 from kiyas.recurrent.tokenizer_files import beside
 
 # What NumPy raises for files that are none of its own.
@@ -83,6 +84,7 @@ class Spelled:
     file: Path | None = None
     characters: bool | None = None
     lower: bool | None = None
+    locale: str | None = None
 
     def load(self, model: Path) -> Tokenizer:
         """The tokenizer, or the one beside the model."""
@@ -91,11 +93,13 @@ class Spelled:
         file = beside(model) if self.file is None else self.file
         if file is None:
             raise FileError(f"{model}: has no tokenizer beside it ({model.stem}.tokenizer.json); give --tokenizer FILE")
-        given = {"char_level": self.characters, "lower": self.lower}
+        given = {"char_level": self.characters, "lower": self.lower, "locale": self.locale}
         try:
-            return Tokenizer.load(file, **{k: v for k, v in given.items() if v is not None})
+            made = Tokenizer.load(file, **{k: v for k, v in given.items() if v is not None})
+            check_locale(self.locale, made.lower, str(file))
+            return made
         except InputError as error:
-            if None in given.values() and "is a vocabulary" in str(error):
+            if None in (self.characters, self.lower) and "is a vocabulary" in str(error):
                 raise InputError(f"{file}: is a vocabulary without options; say --characters or --no-characters, and "
                                  "--lower or --no-lower") from None
             raise

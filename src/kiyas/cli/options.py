@@ -67,6 +67,7 @@ Precision = Annotated[str, Parameter(help="Of the weights: float32, bfloat16 or 
                                           "printed.")]
 Characters = Annotated[bool | None, Parameter(help="For a vocabulary: characters, or words.")]
 Lower = Annotated[bool | None, Parameter(help="For a vocabulary: texts are lower-cased first, or not.")]
+Locale = Annotated[str | None, Parameter(help="Small letters as in Turkish (tr) or Azerbaijani (az): I to ı, İ to i.")]
 
 # Training of recurrent models.
 Level = Annotated[str, Parameter(help="word or character.")]

@@ -13,6 +13,7 @@ from kiyas.cli.options import (
     Inputs,
     Json,
     Lines,
+    Locale,
     Lower,
     Output,
     Overwrite,
@@ -49,8 +50,8 @@ def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, inputs:
 @app.command
 def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Prefix = None, inputs: Inputs = None,
             shapes: Shapes = None, precision: Precision = "float32", tokenizer: Path | None = None,
-            characters: Characters = None, lower: Lower = None, state: Switch = False, padding: str | None = None,
-            overwrite: Overwrite = False, json: Json = False) -> None:
+            characters: Characters = None, lower: Lower = None, locale: Locale = None, state: Switch = False,
+            padding: str | None = None, overwrite: Overwrite = False, json: Json = False) -> None:
     """Write a model as kiyas .safetensors, as .onnx, or as a state_dict for PyTorch (.pt); its tokenizer beside it.
 
     Parameters
@@ -69,7 +70,8 @@ def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Pre
     from kiyas.cli import models as command
 
     command.convert(command.Chosen(file, config, prefix, precision, inputs, shapes), output,
-                    command.Spelled(tokenizer, characters, lower), command.Written(overwrite, state, padding), json)
+                    command.Spelled(tokenizer, characters, lower, locale),
+                    command.Written(overwrite, state, padding), json)
 
 
 @app.command
@@ -109,7 +111,7 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
              stop: Several = None, window: int | None = None, padding: str | None = None, carry: Switch = False,
              start: str | None = None, exclude: Annotated[list[int] | None, Parameter(negative="")] = None,
              config: Config = None, prefix: Prefix = None, precision: Precision = "float32",
-             characters: Characters = None, lower: Lower = None, json: Json = False) -> None:
+             characters: Characters = None, lower: Lower = None, locale: Locale = None, json: Json = False) -> None:
     """Let a language model continue a text, word by word (or character by character).
 
     Parameters
@@ -147,7 +149,8 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
     """
     from kiyas.cli import models, writing
 
-    writing.generate(models.Chosen(file, config, prefix, precision), models.Spelled(tokenizer, characters, lower),
+    writing.generate(models.Chosen(file, config, prefix, precision),
+                     models.Spelled(tokenizer, characters, lower, locale),
                      writing.Asked(seed_text, words, temperature, top_k, top_p, beams, seed, tuple(stop or ()), window,
                                    padding, carry, start, tuple(exclude or ())), json)
 

@@ -13,6 +13,7 @@ from kiyas.cli.options import (
     Json,
     Layers,
     Level,
+    Locale,
     OneMeasure,
     Output,
     Overwrite,
@@ -31,7 +32,7 @@ app = App(name="train", help_format="plaintext",
 @app.command
 def language(*files: Path, output: Output, level: Level = "word", hidden: int = 256, layers: Layers = 2,
              embedding: int | None = None, dropout: float = 0.2, tied: Switch = False, window: int = 64,
-             vocabulary: Vocabulary = 10_000, lower: Switch = False, filters: str | None = None,
+             vocabulary: Vocabulary = 10_000, lower: Switch = False, locale: Locale = None, filters: str | None = None,
              validation: float = 0.1, text_column: TextColumn = None, epochs: int = 20, batch: int = 32,
              rate: Rate = 2e-3, clip: Clip = 1.0, patience: Patience = 3, checkpoint_every: CheckpointEvery = 200,
              seed: int = 0, device: Device = "cpu", resume: Resume = False, overwrite: Overwrite = False,
@@ -73,7 +74,7 @@ def language(*files: Path, output: Output, level: Level = "word", hidden: int = 
     from kiyas.recurrent.training import LanguageModel, Schedule
 
     shape = LanguageModel(level, hidden, layers, embedding, dropout, tied, window, vocabulary, lower, filters,
-                          validation)
+                          validation, locale)
     schedule = Schedule(epochs, batch, rate, clip, patience, checkpoint_every, seed, device)
     command.language([*files], text_column, shape, schedule, command.Target(output, resume, overwrite, json))
 
@@ -82,10 +83,11 @@ def language(*files: Path, output: Output, level: Level = "word", hidden: int = 
 def encoder(*files: Path, output: Output, measure: OneMeasure = "cosine", fields: str = "query,text",
             level: Level = "word", hidden: int = 128, layers: Layers = 1, bidirectional: bool = True,
             embedding: int = 128, pooling: str = "mean", dims: int | None = None, dropout: float = 0.2,
-            vocabulary: Vocabulary = 20_000, lower: bool = True, longest: int = 256, overlong: str = "raise",
-            validation: float = 0.1, epochs: int = 20, batch: int = 32, rate: Rate = 2e-3, clip: Clip = 1.0,
-            patience: Patience = 3, checkpoint_every: CheckpointEvery = 200, seed: int = 0, device: Device = "cpu",
-            resume: Resume = False, overwrite: Overwrite = False, json: Json = False) -> None:
+            vocabulary: Vocabulary = 20_000, lower: bool = True, locale: Locale = None, longest: int = 256,
+            overlong: str = "raise", validation: float = 0.1, epochs: int = 20, batch: int = 32,
+            rate: Rate = 2e-3, clip: Clip = 1.0, patience: Patience = 3, checkpoint_every: CheckpointEvery = 200,
+            seed: int = 0, device: Device = "cpu", resume: Resume = False, overwrite: Overwrite = False,
+            json: Json = False) -> None:
     """Train an encoder of texts on pairs that belong together, scored under a measure.
 
     Search with it: kiyas index FILES --encoder recurrent:MODEL --measure MEASURE -o DIR
@@ -131,6 +133,6 @@ def encoder(*files: Path, output: Output, measure: OneMeasure = "cosine", fields
     from kiyas.recurrent.training import Schedule, SentenceEncoder
 
     shape = SentenceEncoder(level, hidden, layers, bidirectional, embedding, pooling, dims, dropout, vocabulary, lower,
-                            longest, overlong, validation)
+                            longest, overlong, validation, locale)
     schedule = Schedule(epochs, batch, rate, clip, patience, checkpoint_every, seed, device)
     command.encoder([*files], fields, measure, shape, schedule, command.Target(output, resume, overwrite, json))

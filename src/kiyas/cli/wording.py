@@ -38,6 +38,7 @@ def in_words(error: KiyasError, command: Callable[..., Any]) -> str:
         text = re.sub(rf"(?<![^\s(]){name}='([^']*)'", rf"{option} \1", text)
         text = text.replace(f"recurrent:FILE({name}=FILE)", f"{option} FILE")
         text = re.sub(rf"give {name}=False", f"leave {option} out", text)
+        text = re.sub(rf"give {name}=True", f"give {option}", text)
         text = re.sub(rf"(?<![^\s(]){name}=(?=[\s,;:.)]|$)", option, text)
     return text
 
@@ -48,6 +49,8 @@ def _argument(match: re.Match[str], options: Mapping[str, str]) -> str:
     if measure in list_measures():
         # A person named the measure; its parameters are not the command's, whatever they are called.
         return f"{measure}: {_THINGS[name]} must {rest}" if name in _THINGS else match.string
+    # What is not typed is None; a command has no word for it.
+    rest = re.sub(r"(?:, ('[\w-]+'))?,? or None(?=, got)", lambda m: f" or {m[1]}" if m[1] else "", rest)
     option = name if name.startswith("-") else options.get(name) or _OPTIONS.get(name)
     if option == name or option in options.values():
         return f"{option} must {rest}"

@@ -41,6 +41,17 @@ def lower_case(text: str, locale: str | None = None) -> str:
     return text.lower()
 
 
+def check_locale(locale: object, lower: bool, owner: str) -> None:
+    """Raise `InputError` for a locale that is not known, and where ``lower`` says that no letter is made small."""
+    if locale is None:
+        return
+    if locale not in LOCALES:
+        raise InputError(message(owner, "locale", "'tr', 'az' or None", repr(locale)))
+    if not lower:
+        raise InputError(message(owner, "locale", "left out where letters stay as they are", repr(locale),
+                                 "give lower=True, or leave it out"))
+
+
 class Tokenizer:
     """Words (or characters) numbered by how often they occur, as the Tokenizer of Keras numbers them.
 
@@ -73,8 +84,7 @@ class Tokenizer:
                                      "give char_level=True for characters"))
         if oov_token is not None and not isinstance(oov_token, str):
             raise InputError(message("Tokenizer", "oov_token", "a text or None", repr(oov_token)))
-        if locale is not None and locale not in LOCALES:
-            raise InputError(message("Tokenizer", "locale", "'tr', 'az' or None", repr(locale)))
+        check_locale(locale, True, "Tokenizer")
         self.num_words = None if num_words is None else int(num_words)
         self.filters, self.split = filters, split
         self.lower, self.char_level = bool(lower), bool(char_level)

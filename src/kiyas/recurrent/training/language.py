@@ -15,7 +15,7 @@ from kiyas.arrays import count, number
 from kiyas.errors import InputError, message
 from kiyas.recurrent.layers import Dense, Embedding
 from kiyas.recurrent.model import Model
-from kiyas.recurrent.tokenizer import Tokenizer
+from kiyas.recurrent.tokenizer import Tokenizer, check_locale
 from kiyas.recurrent.training import networks
 from kiyas.recurrent.training.loop import Progress, Task, Tensor, fit, import_torch
 from kiyas.recurrent.training.schedule import Epoch, Schedule
@@ -35,7 +35,8 @@ class LanguageModel:
     ``window``, steps that the gradient goes back (the state goes on); ``vocabulary``, most words to know, the rest are
     one unknown word; ``lower``, whether to make all letters small; ``filters``, characters taken for white space, None
     for those of Keras' Tokenizer (punctuation) in a word model and for none in a character model; ``validation``, the
-    share of the text, its end, that is kept for validation. Raises `InputError` for a value out of its range.
+    share of the text, its end, that is kept for validation; ``locale``, "tr" or "az" for small letters as in Turkish
+    and Azerbaijani. Raises `InputError` for a value out of its range.
     """
 
     level: str = "word"
@@ -49,6 +50,7 @@ class LanguageModel:
     lower: bool = False
     filters: str | None = None
     validation: float = 0.1
+    locale: str | None = None
 
     def __post_init__(self) -> None:
         owner = "LanguageModel"
@@ -61,6 +63,7 @@ class LanguageModel:
             count(self.embedding, "embedding", owner, 1, _MOST)
         number(self.dropout, "dropout", owner, "a share from 0 to below 1", 0, 1, open_high=True)
         number(self.validation, "validation", owner, "a share between 0 and 1", 0, 1, open_low=True, open_high=True)
+        check_locale(self.locale, self.lower, owner)
         if self.tied and self.width != self.hidden:
             raise InputError(message(owner, "embedding", f"{self.hidden}, as 'hidden', to share its table with the "
                                      "softmax", self.width, "leave it out, or give tied=False"))
@@ -198,7 +201,7 @@ def _tokenizer(text: str, shape: LanguageModel) -> Tokenizer:
     letters = shape.level == "character"
     given = {} if shape.filters is None and not letters else {"filters": shape.filters or ""}
     tokenizer = Tokenizer(num_words=None if letters else shape.vocabulary, lower=shape.lower, char_level=letters,
-                          oov_token="<unk>", **given)
+                          oov_token="<unk>", locale=shape.locale, **given)
     tokenizer.fit_on_texts([text])
     return tokenizer
 

@@ -18,7 +18,7 @@ from kiyas.measures.balls import Poincare
 from kiyas.measures.base import Measure
 from kiyas.recurrent.layers import Dense, Embedding, GlobalAverage, Layer, Scale
 from kiyas.recurrent.model import Model
-from kiyas.recurrent.tokenizer import Tokenizer
+from kiyas.recurrent.tokenizer import Tokenizer, check_locale
 from kiyas.recurrent.training import networks
 from kiyas.recurrent.training import pairs as pairing
 from kiyas.recurrent.training.loop import Progress, Task, Tensor, fit, import_torch
@@ -40,7 +40,8 @@ class SentenceEncoder:
     "last" state; ``dims`` of the vector through a dense layer, None to leave it as it is pooled; ``dropout``;
     ``vocabulary``, most words to know; ``lower``, whether to make all letters small; ``longest``, most tokens of a
     text; ``overlong``, "raise" for a longer one or "cut" to read its beginning; ``validation``, the share of pairs that
-    is held out. Raises `InputError` for a value out of its range.
+    is held out; ``locale``, "tr" or "az" for small letters as in Turkish and Azerbaijani. Raises
+    `InputError` for a value out of its range.
     """
 
     level: str = "word"
@@ -56,6 +57,7 @@ class SentenceEncoder:
     longest: int = 256
     overlong: str = "raise"
     validation: float = 0.1
+    locale: str | None = None
 
     def __post_init__(self) -> None:
         owner = "SentenceEncoder"
@@ -70,6 +72,7 @@ class SentenceEncoder:
             count(self.dims, "dims", owner, 1, _MOST)
         number(self.dropout, "dropout", owner, "a share from 0 to below 1", 0, 1, open_high=True)
         number(self.validation, "validation", owner, "a share between 0 and 1", 0, 1, open_low=True, open_high=True)
+        check_locale(self.locale, self.lower, owner)
 
     @property
     def pooled(self) -> int:
@@ -244,7 +247,7 @@ def _tokenizer(pairs: list[pairing.Pair], shape: SentenceEncoder) -> Tokenizer:
     """A tokenizer that knows the pairs that are trained on and no more; id 1 stands for all that is unknown."""
     letters = shape.level == "character"
     tokenizer = Tokenizer(num_words=None if letters else shape.vocabulary, lower=shape.lower, char_level=letters,
-                          oov_token="<unk>", **({"filters": ""} if letters else {}))
+                          oov_token="<unk>", locale=shape.locale, **({"filters": ""} if letters else {}))
     tokenizer.fit_on_texts([text for pair in pairs for text in pair])
     return tokenizer
 
