@@ -375,3 +375,28 @@ def test_index_by_a_recurrent_encoder(tmp_path, capsys):
     assert main(["search", str(tmp_path / "shelf"), "silver runs", "-k", "1", "--json"]) == 0
     hit = json.loads(capsys.readouterr().out)["queries"][0]["answers"][0]["hits"][0]
     assert hit["passage"] == "silver runs"
+
+
+def test_an_index_opens_from_another_folder(tmp_path, capsys, monkeypatch):
+    def call(*argv):
+        code = main([str(a) for a in argv])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("h5", "tokenizer.json"):
+        shutil.copy(GOLDEN / f"loop_masked.{name}", made / f"m.{name}")
+    (made / "t.txt").write_text("the old mill\nsilver runs\n")
+    monkeypatch.chdir(made)
+    assert call("index", "t.txt", "--lines", "-o", "ix", "--encoder", "recurrent:m.h5")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = call("search", "made/ix", "silver runs", "-k", "1")
+    assert code == 0 and "silver runs" in out
+    (made / "m.h5").unlink()
+    code, out, _ = call("info", "made/ix")
+    assert code == 0 and "recurrent:m.h5" in out
+    code, _, err = call("search", "made/ix", "silver runs")
+    assert code == 1 and err == (
+        "kiyas search: made/ix: was made with the encoder recurrent:m.h5, which cannot be had here "
+        f"(there is no {made / 'm.h5'}); put it back there, or index the texts again\n")

@@ -1,5 +1,6 @@
 """Recurrent models as encoders: pooling against loops, independence of the batch, files, options, what is refused."""
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -228,8 +229,79 @@ def test_a_collection_made_with_one_is_searched_with_the_same_one_only(folder, t
     found = Collection.load(tmp_path / "shelf").search("silver runs", k=1)[0][0]
     assert (found.id, found.score) == (3, 1.0)
     shutil.copy(GOLDEN / "loop_post.h5", folder / "words.h5")
+    altered = Collection.load(tmp_path / "shelf")
+    assert altered.info["encoder"] == name
     with pytest.raises(FileError, match="was made with the encoder recurrent:"):
-        Collection.load(tmp_path / "shelf")
+        altered.encode("silver runs")
+    with pytest.raises(FileError, match="their vectors cannot be compared"):
+        Collection.load(tmp_path / "shelf", encoder=name)
+
+
+@pytest.fixture
+def shelf(folder, monkeypatch):
+    """A collection in a folder, made with a model that is named as seen from there."""
+    at = folder / "made"
+    at.mkdir()
+    for name in ("words.h5", "words.tokenizer.json"):
+        (folder / name).rename(at / name)
+    (at / "words.tokenizer.json").rename(at / "other.json")
+    monkeypatch.chdir(at)
+    Collection.build(TEXTS, "recurrent:words.h5(tokenizer=other.json, pooling=mean)", "manhattan").save("shelf")
+    monkeypatch.chdir(folder)
+    return at / "shelf"
+
+
+def finds(directory):
+    loaded = Collection.load(directory)
+    found = loaded.search("silver runs", k=1)[0][0]
+    return (found.id, found.score) == (3, 1.0) and loaded.encoder.name.startswith("recurrent:words.h5(tokenizer=other")
+
+
+def test_a_collection_is_searched_from_anywhere(shelf, folder, monkeypatch):
+    assert finds(shelf)
+    # Saved elsewhere it finds the model where that is.
+    Collection.load(shelf).using("euclidean").save(folder / "copy")
+    assert finds(folder / "copy")
+    loaded = Collection.load(shelf)
+    assert loaded.encode("silver runs").shape == (1, 12)
+    loaded.save(folder / "deep" / "copy")
+    assert finds(folder / "deep" / "copy")
+    # Moved with its model, and another model where that was.
+    shutil.copytree(shelf.parent, folder / "moved")
+    for model in ("loop_post.h5", None):
+        (shelf.parent / "words.h5").unlink()
+        if model:
+            shutil.copy(GOLDEN / model, shelf.parent / "words.h5")
+        assert finds(folder / "moved" / "shelf")
+
+
+def test_a_collection_without_its_model_tells_what_it_wants(shelf, monkeypatch):
+    model = shelf.parent / "words.h5"
+    kept = model.read_bytes()
+    model.unlink()
+    loaded = Collection.load(shelf)
+    assert (len(loaded), loaded.info["dims"]) == (len(TEXTS), 12)
+    assert "by recurrent:words.h5(" in repr(loaded)
+    loaded.save(shelf, overwrite=True)
+    with pytest.raises(FileError, match=rf"shelf: was made with the encoder recurrent:words.h5\(.*there is no {model}\)"
+                                        "; put it back there, or index the texts again"):
+        Collection.load(shelf).encode("silver")
+    model.write_bytes(kept)
+    assert finds(shelf)
+
+
+def test_a_collection_of_before_places_were_kept(shelf, monkeypatch):
+    manifest = json.loads((shelf / "collection.json").read_text(encoding="utf-8"))
+    assert set(manifest["encoder"].pop("files")) == {"words.h5", "other.json"}
+    (shelf / "collection.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(FileError, match=r"cannot be had here \(words.h5: there is no such file\)"):
+        Collection.load(shelf).encode("silver")
+    monkeypatch.chdir(shelf.parent)
+    assert finds(shelf)
+    manifest["encoder"]["files"] = ["words.h5"]
+    (shelf / "collection.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(FileError, match="the files of its encoder are of the wrong kind"):
+        Collection.load(shelf)
 
 
 def test_series_and_their_errors(tmp_path):

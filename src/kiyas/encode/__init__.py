@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from kiyas.encode.base import CallableEncoder, Encoder
@@ -35,12 +36,12 @@ __all__ = [
 _NAMES = ("wordllama", "use", "sentence-transformers:NAME_OR_FOLDER", "recurrent:FILE")
 
 
-def encoder(spec: str | Encoder | Callable[[list[str]], Any]) -> Encoder:
+def encoder(spec: str | Encoder | Callable[[list[str]], Any], places: Mapping[str, Path] | None = None) -> Encoder:
     """The encoder of that name, the encoder itself, or any callable texts → (texts, dims) array as one.
 
-    Names: ``wordllama``, ``use``, ``sentence-transformers:NAME_OR_FOLDER``, ``recurrent:FILE``. Raises `InputError` for
-    another name, suggesting near ones; `MissingExtraError` with the install line where it needs a
-    package that is not there.
+    Names: ``wordllama``, ``use``, ``sentence-transformers:NAME_OR_FOLDER``, ``recurrent:FILE``. ``places`` has files
+    and folders that a name speaks of, where they are not where it says. Raises `InputError` for another name,
+    suggesting near ones; `MissingExtraError` with the install line where it needs a package that is not there.
 
     >>> encoder("wordlama")
     Traceback (most recent call last):
@@ -51,20 +52,20 @@ recurrent:FILE, got 'wordlama'; did you mean wordllama?
     if isinstance(spec, Encoder):
         return spec
     if isinstance(spec, str):
-        return _by_name(spec)
+        return _by_name(spec, places) if places else _by_name(spec)
     if callable(spec):
         return CallableEncoder(spec)
     raise _unknown(spec)
 
 
-def _by_name(spec: str) -> Encoder:
+def _by_name(spec: str, places: Mapping[str, Path] | None = None) -> Encoder:
     kind, _, rest = spec.partition(":")
     if kind == "sentence-transformers" and rest:
         from kiyas.encode.sentence_transformers import SentenceTransformers
-        return SentenceTransformers(rest)
+        return SentenceTransformers(rest, places=places)
     if kind == "recurrent" and rest:
         from kiyas.encode.recurrent import by_name
-        return by_name(spec)
+        return by_name(spec, places)
     if spec == "wordllama":
         from kiyas.encode.wordllama import WordLlama
         return WordLlama()

@@ -8,7 +8,9 @@ text without a known token, a text longer than the model reads, vectors of the w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,13 +30,15 @@ class Encoder(ABC):
     ``name``: what `kiyas.encode.encoder` takes to build the same encoder again. ``version``: changes
     when the vectors do; both are stored with an index. ``dims``: length of a vector (None until a
     wrapped callable has been called once). ``max_tokens``: the longest text that the model reads,
-    counted as `count_tokens` does; None for no limit.
+    counted as `count_tokens` does; None for no limit. ``files``: where the files are that the name speaks
+    of, by what the name calls them.
     """
 
     name: str
     version: str
     dims: int | None
     max_tokens: int | None = None
+    files: Mapping[str, Path] = MappingProxyType({})
 
     # For those who implement one:
     _batch_size = 1024  # texts a batch, unless asked otherwise

@@ -27,6 +27,7 @@ from kiyas.encode import encoder as make_encoder
 from kiyas.encode.base import Encoder, Progress, checked_texts
 from kiyas.encode.documents import DocumentHits, search_documents
 from kiyas.encode.passages import Passages, split_texts
+from kiyas.encode.stored import Stored, facts_of, same
 from kiyas.errors import FileError, InputError, message
 from kiyas.measures.base import Measure
 from kiyas.search import Index, store
@@ -60,9 +61,9 @@ class Collection:
     """
 
     def __init__(self, texts: Sequence[str], ids: Sequence[Any] | None, passages: Passages, index: Index,
-                 encoder: Encoder) -> None:
-        self.texts, self.passages, self.index, self.encoder = texts, passages, index, encoder
-        self._ids = ids
+                 encoder: Encoder | Stored) -> None:
+        self.texts, self.passages, self.index = texts, passages, index
+        self._ids, self._encoder = ids, encoder
 
     @classmethod
     def build(cls, texts: Iterable[str], encoder: AnyEncoder = "wordllama",
@@ -85,7 +86,16 @@ class Collection:
         return len(self.texts)
 
     def __repr__(self) -> str:
-        return f"<kiyas Collection of {len(self)} texts, {len(self.passages)} passages, by {self.encoder.name}>"
+        return f"<kiyas Collection of {len(self)} texts, {len(self.passages)} passages, by {self._encoder.name}>"
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turns its texts and queries into vectors.
+
+        Of a collection that was read it is built when it is first asked for: `FileError` where its files are gone, or
+        where it is of another version than the texts were encoded with.
+        """
+        return self._encoder.encoder if isinstance(self._encoder, Stored) else self._encoder
 
     def id(self, document: int) -> int | str:
         """The id of a text, by its number."""
@@ -94,8 +104,8 @@ class Collection:
     @property
     def info(self) -> dict[str, Any]:
         """Facts: those of the index, and of the texts and their encoder."""
-        return {"texts": len(self), "passages": len(self.passages), "encoder": self.encoder.name,
-                "encoder_version": self.encoder.version, **self.index.info,
+        return {"texts": len(self), "passages": len(self.passages), "encoder": self._encoder.name,
+                "encoder_version": self._encoder.version, **self.index.info,
                 "ids": "numbers" if self._ids is None else "given"}
 
     def encode(self, queries: str | Iterable[str]) -> np.ndarray:
@@ -120,7 +130,7 @@ class Collection:
 
     def using(self, measure: str | Measure | Callable[..., Any]) -> Collection:
         """The same texts and vectors under another measure, without copying them."""
-        return Collection(self.texts, self._ids, self.passages, self.index.using(measure), self.encoder)
+        return Collection(self.texts, self._ids, self.passages, self.index.using(measure), self._encoder)
 
     def rank(self, vectors: np.ndarray, k: int = 10, measure: str | Measure | Callable[..., Any] | None = None,
              by: str = "best") -> DocumentHits:
@@ -160,16 +170,15 @@ class Collection:
             files["ids.json"] = json.dumps(list(self._ids), ensure_ascii=False).encode()
         entries = {name: write_file(part / name, [data]) for name, data in files.items()}
         FORMAT.write_manifest(part, {"texts": len(self), "passages": len(self.passages),
-                                     "encoder": {"name": self.encoder.name, "version": self.encoder.version,
-                                                 "dims": self.index.dims}, "files": entries})
+                                     "encoder": facts_of(self._encoder, self.index.dims, part), "files": entries})
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], encoder: AnyEncoder | None = None,
              measure: str | Measure | Callable[..., Any] | None = None, mmap: bool = True) -> Self:
         """Read a collection. ``encoder``: the callable that it was made with, where no name can build it again.
 
-        Raises `FileError` for a file that is missing or altered, and for an encoder of another name or version
-        than the texts were encoded with.
+        Raises `FileError` for a file that is missing or altered, and for an ``encoder`` of another name or version
+        than the texts were encoded with. Without one, the collection's own is built when a text is first encoded.
         """
         source = Path(directory)
         manifest = FORMAT.read_manifest(source)
@@ -182,7 +191,9 @@ class Collection:
         index = Index.load(source / "index", measure, mmap)
         if len(index) != len(passages):
             raise FileError(f"{source}: the index holds {len(index)} vectors for {len(passages)} passages")
-        return cls(texts, ids, passages, index, _encoder_of(source, manifest["encoder"], encoder))
+        stored = Stored(source, manifest["encoder"])
+        given = None if encoder is None else same(source, stored.name, stored.version, make_encoder(encoder))
+        return cls(texts, ids, passages, index, given or stored)
 
 
 def is_collection(directory: str | os.PathLike[str]) -> bool:
@@ -210,22 +221,6 @@ def _texts_of(source: Path, data: dict[str, bytes]) -> tuple[list[str], Passages
     except (SafetensorError, KeyError, ValueError, IndexError, TypeError) as error:
         raise FileError(f"{source / 'texts.safetensors'}: does not fit the texts ({error})") from None
     return texts, Passages(pieces, documents, spans)
-
-
-def _encoder_of(source: Path, facts: dict[str, Any], given: AnyEncoder | None) -> Encoder:
-    name, version = facts.get("name"), facts.get("version")
-    if given is not None:
-        encoder = make_encoder(given)
-    else:
-        try:
-            encoder = make_encoder(str(name))
-        except InputError:
-            raise FileError(f"{source}: was made with the encoder {name!r}, which is a function of your own; load it "
-                            "with Collection.load(directory, encoder=…)") from None
-    if (encoder.name, encoder.version) != (name, version):
-        raise FileError(f"{source}: was made with the encoder {name} {version}, this is {encoder.name} "
-                        f"{encoder.version}; their vectors cannot be compared: install that version, or index again")
-    return encoder
 
 
 def _checked_ids(ids: Sequence[Any], texts: int) -> list[Any]:

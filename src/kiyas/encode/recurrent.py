@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class RecurrentEncoder(Encoder):
     for the one beside the model (NAME.tokenizer.json, tokenizer.json, or pickled); ``layer`` and ``pooling``: see
     `kiyas.encode.states.States`; ``window``: texts are padded in front to this length before they are read, for a model
     that was trained so, with `pad_sequences`, without a mask (longer ones are then too long); ``config`` and
-    ``prefix``: see `kiyas.recurrent.load`, the first as a file.
+    ``prefix``: see `kiyas.recurrent.load`, the first as a file; ``places``: as of `kiyas.encode.encoder`.
 
     ``name`` is ``recurrent:FILE`` with the options that are not defaults, ``recurrent:FILE(pooling=mean)``; ``version``
     has the hashes of all files. Texts of like length share a batch; a vector does not depend on the batch, bit for
@@ -45,14 +45,17 @@ class RecurrentEncoder(Encoder):
 
     def __init__(self, file: str | Path, tokenizer: str | Path | Tokenizer | None = None, *, layer: str | None = None,
                  pooling: str = "last", window: int | None = None, config: str | Path | None = None,
-                 prefix: str | None = None) -> None:
-        path = Path(file)
+                 prefix: str | None = None, places: Mapping[str, Path] | None = None) -> None:
+        where = {str(given): (places or {}).get(str(given), Path(given))
+                 for given in (file, tokenizer, config) if isinstance(given, str | Path)}
+        self.files = {given: path.absolute() for given, path in where.items()}
+        path = where[str(file)]
         given: dict[str, object] = {"tokenizer": tokenizer if isinstance(tokenizer, str | Path) else None,
                                     "layer": layer, "pooling": None if pooling == "last" else pooling, "window": window,
                                     "config": config, "prefix": prefix}
         options = ", ".join(f"{key}={value}" for key, value in given.items() if value is not None)
         self.name = f"{_PREFIX}{file}" + (f"({options})" if options else "")
-        self.model = load(path, config=None if config is None else Path(config), prefix=prefix)
+        self.model = load(path, config=None if config is None else where[str(config)], prefix=prefix)
         self._states = States(self.model, layer, pooling, self.name)
         self.layer, self.pooling, self.dims = self._states.layer, pooling, self._states.dims
         self.window = self.max_tokens = None if window is None else count(window, "window", self.name, 1, 2**31)
@@ -60,11 +63,11 @@ class RecurrentEncoder(Encoder):
         self._read: Tokenizer | None = tokenizer if isinstance(tokenizer, Tokenizer) else None
         hashes = [f"weights {_digest(path.read_bytes())}"]
         if config is not None:
-            hashes.append(f"config {_digest(Path(config).read_bytes())}")
+            hashes.append(f"config {_digest(where[str(config)].read_bytes())}")
         if isinstance(tokenizer, Tokenizer):
             hashes.append(f"tokenizer {_digest(tokenizer.to_json().encode())}")
         else:
-            self._tokenizer_file = Path(tokenizer) if tokenizer is not None else beside(path)
+            self._tokenizer_file = where[str(tokenizer)] if tokenizer is not None else beside(path)
             if self._tokenizer_file is not None:
                 self._read = Tokenizer.load(self._tokenizer_file)
                 hashes.append(f"tokenizer {_digest(self._tokenizer_file.read_bytes())}")
@@ -137,13 +140,13 @@ class RecurrentEncoder(Encoder):
         return counts, counts > 0
 
 
-def by_name(spec: str) -> RecurrentEncoder:
+def by_name(spec: str, places: Mapping[str, Path] | None = None) -> RecurrentEncoder:
     """The encoder of ``recurrent:FILE`` or ``recurrent:FILE(option=value, …)``.
 
     Options are tokenizer, layer, pooling, window, config and prefix. Raises `InputError` for another one.
     """
     place = spec.removeprefix(_PREFIX)
-    match = None if Path(place).exists() else re.fullmatch(r"(.*)\(([^()]*)\)", place)
+    match = None if Path(place).exists() or place in (places or {}) else re.fullmatch(r"(.*)\(([^()]*)\)", place)
     options: dict[str, Any] = {}
     if match is not None:
         place = match[1]
@@ -157,7 +160,7 @@ def by_name(spec: str) -> RecurrentEncoder:
         if not options["window"].isdecimal():
             raise InputError(message("encoder", "window", "an integer from 1", repr(options["window"])))
         options["window"] = int(options["window"])
-    return RecurrentEncoder(place, **options)
+    return RecurrentEncoder(place, places=places, **options)
 
 
 def _digest(data: bytes) -> str:

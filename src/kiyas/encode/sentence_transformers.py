@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ class SentenceTransformers(Encoder):
 
     ``name``: of a model, or a folder. ``device``: as PyTorch names it; None takes what
     sentence-transformers would. ``prompt``: text put before every text ("query: "); None takes the
-    model's default prompt, "" none. ``max_tokens`` counts the prompt and the model's own marks.
+    model's default prompt, "" none. ``places``: as of `kiyas.encode.encoder`.
+    ``max_tokens`` counts the prompt and the model's own marks.
 
     Texts of like length share a batch; the padding of a batch may move a vector by about 1e-7.
     Raises `MissingExtraError` without the extra ``sentence-transformers`` and `FileError` for a model
@@ -39,15 +41,18 @@ class SentenceTransformers(Encoder):
     _batch_size = 32
     _by_length = True
 
-    def __init__(self, name: str, device: str | None = None, prompt: str | None = None) -> None:
+    def __init__(self, name: str, device: str | None = None, prompt: str | None = None, *,
+                 places: Mapping[str, Path] | None = None) -> None:
         try:
             library = importlib.import_module("sentence_transformers")
         except ImportError:
             raise missing_extra("sentence-transformers", "sentence-transformers", "this encoder") from None
         self.name = _PREFIX + name
+        place = str((places or {}).get(name, name))
+        self.files = {name: Path(place).absolute()} if Path(place).is_dir() else {}
         try:
             with _quiet():
-                model = library.SentenceTransformer(name, device=device)
+                model = library.SentenceTransformer(place, device=device)
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise FileError(f"{self.name}: cannot be loaded ({reason}); give the name of a model or its folder") \
