@@ -146,7 +146,7 @@ def test_zeros_at_masked_steps(name, tmp_path):
 
 
 MERGED = [(kind, masks, other, tail) for kind in ("Add", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
-          for masks in ("all", "any") for other in (False, True)
+          for masks in ("all", "any", "none") for other in (False, True)
           for tail in (layers.GlobalAverage("mean"), layers.GlobalMax("max"), "lstm")]
 
 

@@ -12,7 +12,7 @@ from kiyas import recurrent
 from kiyas.errors import FileError, InputError
 from kiyas.recurrent import layers, register_layer
 from kiyas.recurrent.loading.keras.hdf5 import Hdf5
-from kiyas.recurrent.loading.keras.versions import parse
+from kiyas.recurrent.loading.keras.versions import by_form, parse
 
 h5py = pytest.importorskip("h5py", reason="h5py, which writes files for these tests, is not installed")
 
@@ -492,6 +492,28 @@ def test_the_version_of_weights_by_class_is_told_by_the_configuration():
     assert tower.layers[1].recurrent_activation.name == "hard_sigmoid_fifth"
     with pytest.raises(FileError, match="does not say which Keras wrote it, and nor does config="):
         recurrent.load(GOLDEN / "pair_k3.weights.h5", config=sequential(("Dense", {"name": "d", "units": 1})))
+
+
+@pytest.mark.parametrize(("tag", "said"), [("k3", "3.4 or newer, by its form"), ("k33", "3.0 to 3.3, by its form")])
+def test_masks_of_merged_signals_are_those_of_the_version_that_the_form_tells(tmp_path, tag, said):
+    """Keras 3 writes no version into a configuration: weights and model.to_json() alone have none."""
+    with zipfile.ZipFile(GOLDEN / f"merged_{tag}.keras") as archive:
+        (tmp_path / "a.weights.h5").write_bytes(archive.read("model.weights.h5"))
+        config = json.loads(archive.read("config.json"))
+    io = np.load(GOLDEN / f"merged_{tag}.npz")
+
+    def gap(version):
+        given = config | ({"keras_version": version} if version else {})
+        model = recurrent.load(tmp_path / "a.weights.h5", config=given)
+        assert model.source["keras_version"] == (version or said)
+        return max(np.abs(one - io[f"y{k}"]).max() for k, one in enumerate(model.predict([io["x0"], io["x1"]])))
+    right, wrong = ("3.15.1", "3.3.3") if tag == "k3" else ("3.3.3", "3.15.1")
+    assert gap(None) < 1e-6 and gap(right) < 1e-6 and gap(wrong) > 1e-3
+
+
+def test_a_form_that_says_no_dtype_is_of_the_newest_keras():
+    layer = {"class_name": "LSTM", "config": {"name": "l", "units": 2, "batch_shape": [None, None, 3]}}
+    assert str(by_form(layer)) == "3, by its form" and by_form(layer).masks == "any" and by_form(layer).passes_mask
 
 
 def test_an_rnn_around_a_cell_is_that_layer(tmp_path):

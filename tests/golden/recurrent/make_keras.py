@@ -1,9 +1,11 @@
 """Makes keras/: small models of the real Keras, in every format of its version, with their outputs.
 
 Run once with Keras 2.15 (TensorFlow 2.15) and once with Keras 3.15 (any backend): python make_keras.py
+and once with Keras 3.3, which makes masks of merged signals otherwise: python make_keras.py merge
 """
 
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from keras import Input, Model, Sequential, layers
 
 HERE = Path(__file__).parent / "keras"
 TWO = keras.__version__.startswith("2")
-TAG = "k2" if TWO else "k3"
+TAG = "k2" if TWO else "k33" if keras.__version__.startswith("3.3.") else "k3"
 
 
 def pair():
@@ -171,6 +173,16 @@ def nest():
          h5=False)
 
 
+def merge():
+    """Signals masked in different places, merged."""
+    one, other = Input((6,), dtype="int32"), Input((6,), dtype="int32")
+    a, b = layers.Embedding(9, 4, mask_zero=True)(one), layers.Embedding(9, 4, mask_zero=True)(other)
+    model = Model([one, other], [layers.LSTM(3)(layers.Concatenate()([a, b])), layers.GRU(2)(layers.Add()([a, b]))])
+    randomise(model, 8)
+    save(model, "merged", [np.array([[1, 2, 3, 0, 0, 0], [0, 5, 0, 6, 7, 8]], np.int32),
+                           np.array([[1, 2, 3, 4, 5, 0], [0, 0, 4, 4, 0, 1]], np.int32)], h5=False)
+
+
 def main():
     """Write everything of this version."""
     HERE.mkdir(exist_ok=True)
@@ -188,6 +200,7 @@ def main():
                          rng.standard_normal((2, 5, 4)).astype(np.float32)])
     translate()
     nest()
+    merge()
     if TWO:
         import tensorflow as tf
 
@@ -203,4 +216,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    merge() if sys.argv[1:] == ["merge"] else main()

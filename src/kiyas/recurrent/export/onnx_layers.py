@@ -217,14 +217,14 @@ def concatenate(w: Writer, layer: kinds.Concatenate, inputs: list[Wire]) -> list
     """Signals end to end."""
     rank = inputs[0].rank
     last = layer.axis in (-1, rank - 1)
-    if not last and any(i.mask is not None for i in inputs):
+    if not last and layer.masks != "none" and any(i.mask is not None for i in inputs):
         raise refusal(layer, "joins masked sequences in time, whose padding then stands inside")
     return [Wire(w.op("Concat", *(i.name for i in inputs), axis=layer.axis), rank, _common(w, inputs, layer.masks))]
 
 
 def _common(w: Writer, inputs: list[Wire], masks: str) -> str | None:
     there = [i.mask for i in inputs if i.mask is not None]
-    if not there or (masks == "any" and len(there) < len(inputs)):
+    if masks == "none" or not there or (masks == "any" and len(there) < len(inputs)):
         return None
     return reduce(lambda one, other: str(w.op("And" if masks == "all" else "Or", one, other)), there)
 

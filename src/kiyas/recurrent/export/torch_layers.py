@@ -218,7 +218,7 @@ def concatenate(torch: Any, layer: kinds.Concatenate) -> Part:
     def run(inputs: list[Flow]) -> list[Flow]:
         last = layer.axis in (-1, inputs[0].values.dim() - 1)
         masks = [torch.ones_like(i.values[..., 0], dtype=torch.bool) if i.mask is None else i.mask for i in inputs] \
-            if any(i.mask is not None for i in inputs) else []
+            if layer.masks != "none" and any(i.mask is not None for i in inputs) else []
         mask = None if not masks else common(inputs, layer.masks) if last else torch.cat(masks, 1)
         return [Flow(torch.cat([i.values for i in inputs], layer.axis), mask)]
 
@@ -228,7 +228,7 @@ def concatenate(torch: Any, layer: kinds.Concatenate) -> Part:
 def common(inputs: list[Flow], masks: str) -> Tensor | None:
     """The steps that count in all of them, or in any: see `kiyas.recurrent.layers.merge.Merge`."""
     there = [i.mask for i in inputs if i.mask is not None]
-    if not there or (masks == "any" and len(there) < len(inputs)):
+    if masks == "none" or not there or (masks == "any" and len(there) < len(inputs)):
         return None
     both = there[0]
     for mask in there[1:]:

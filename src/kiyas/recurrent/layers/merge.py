@@ -12,15 +12,16 @@ from kiyas.errors import InputError, message
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
 from kiyas.recurrent.layers.sums import scores
 
-MASKS = ("all", "any")
+MASKS = ("all", "any", "none")
 
 
 @dataclass(frozen=True, eq=False)
 class Merge(Layer):
     """Several signals number by number.
 
-    Parameters: ``masks``: "all", a step counts where it counts in every input that has a mask (Keras before 3.4), or
-    "any", where it counts in one of them, and there is a mask only if all inputs have one (Keras from 3.4 on).
+    Parameters: ``masks``: "all", a step counts where it counts in every input that has a mask (Keras 1 and 2); "none",
+    every step counts (Keras 3.0 to 3.3, which lost the masks); or "any", a step counts where it counts in one of them,
+    and there is a mask only if all inputs have one (Keras from 3.4 on).
     """
 
     masks: str = "all"
@@ -52,7 +53,7 @@ class Merge(Layer):
             context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
         rank = max(s.values.ndim for s in inputs)
         values = [_raised(numbers(s), rank) for s in inputs]
-        masks = [s.mask for s in inputs if s.mask is not None]
+        masks = [] if self.masks == "none" else [s.mask for s in inputs if s.mask is not None]
         if self.masks == "all" or not masks:
             y = self.merged(values)
             return (Signal(y, reduce(np.logical_and, masks) if masks else None, _lengths(self, inputs)),), None
@@ -165,7 +166,7 @@ class Concatenate(Layer):
         else:
             self._no_lengths(*inputs)
         mask = None
-        if any(s.mask is not None for s in inputs):
+        if self.masks != "none" and any(s.mask is not None for s in inputs):
             masks = [np.ones(s.values.shape[:2], bool) if s.mask is None else s.mask for s in inputs]
             together = np.logical_and if self.masks == "all" else np.logical_or
             mask = reduce(together, masks) if last else np.concatenate(masks, axis=1)

@@ -17,7 +17,7 @@ from kiyas.recurrent.loading.keras import recurrent as _recurrent  # noqa: F401
 from kiyas.recurrent.loading.keras.build import Builder
 from kiyas.recurrent.loading.keras.graph import Call, Graph, Spec, Tensor, read
 from kiyas.recurrent.loading.keras.hdf5 import Hdf5
-from kiyas.recurrent.loading.keras.versions import Version, parse
+from kiyas.recurrent.loading.keras.versions import NEWEST, Version, by_form, parse
 from kiyas.recurrent.loading.keras.weights import ByClass, ByLayer
 from kiyas.recurrent.model import Model
 
@@ -37,7 +37,7 @@ def load_archive(path: Path, config: Config = None, prefix: str | None = None, p
         weights = archive.read("model.weights.h5")
     version = facts.get("keras_version")
     given = own if config is None else as_config(config)
-    wrote = parse(version if isinstance(version, str) else "3.0")
+    wrote = parse(version) if isinstance(version, str) else by_form(own) or parse(NEWEST)
     with Hdf5(weights, str(path)) as file:
         return _load(file, given, wrote, path, ".keras", prefix, partial, passes_mask)
 
@@ -58,20 +58,12 @@ def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, part
         by_class = not root and file.texts((), "layer_names") is None
         if version is None and isinstance(given.get("keras_version"), str):
             version = given["keras_version"]
-        if version is None and by_class:
-            version = _version_by_form(given)
-            if version is None:
-                raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' "
-                                "to the configuration, as model.to_json() does in Keras 2")
+        wrote = by_form(given) if version is None and by_class else parse(version)
+        if wrote is None:
+            raise FileError(f"{path}: does not say which Keras wrote it, and nor does config=; add 'keras_version' "
+                            "to the configuration, as model.to_json() does in Keras 2")
         layout = "weights.h5" if by_class else "h5"
-        return _load(file, given, parse(version), path, layout, prefix, partial, passes_mask)
-
-
-def _version_by_form(config: Mapping[str, Any]) -> str | None:
-    """Keras 3 where inputs have a ``batch_shape``, 2 where they have a ``batch_input_shape``."""
-    text = json.dumps(config)
-    three, two = '"batch_shape"' in text, '"batch_input_shape"' in text
-    return None if three == two else "3.0" if three else "2.12"
+        return _load(file, given, wrote, path, layout, prefix, partial, passes_mask)
 
 
 def _load(file: Hdf5, config: Mapping[str, Any], version: Version, path: Path, layout: str, prefix: str | None,

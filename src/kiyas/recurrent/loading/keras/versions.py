@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+# The newest release whose layers were compared with ours.
+NEWEST = "3.15"
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Version:
     @property
     def masks(self) -> str:
         """How masks of signals that are merged become one: see `kiyas.recurrent.layers.merge.Merge`."""
-        return "any" if (self.major, self.minor) >= (3, 4) else "all"
+        return "all" if self.major < 3 else "none" if (self.major, self.minor) < (3, 4) else "any"
 
     @property
     def keras1(self) -> bool:
@@ -67,3 +73,44 @@ def parse(text: str | None) -> Version:
         return Version("1, as it has no version", 1, 0, False)
     major, minor = int(found[1]), int(found[2])
     return Version(text or "", major, minor, "-tf" in (text or ""), passes_mask=(major, minor) <= (3, 15))
+
+
+def by_form(config: Mapping[str, Any]) -> Version | None:
+    """The version that a configuration's form tells, as Keras 3 writes none into it; None if it does not tell either.
+
+    Inputs have a ``batch_shape`` in Keras 3 and a ``batch_input_shape`` in 2. A layer's dtype is written out from 3.4
+    on, where masks of merged signals changed, and is a word before; without any, the newest is meant.
+
+    >>> layer = {"class_name": "LSTM", "config": {"batch_shape": [None, None, 3], "dtype": "float32"}}
+    >>> str(by_form(layer)), by_form(layer).masks
+    ('3.0 to 3.3, by its form', 'none')
+    >>> layer["config"]["dtype"] = {"class_name": "DTypePolicy", "config": {"name": "float32"}}
+    >>> str(by_form(layer)), by_form(layer).masks
+    ('3.4 or newer, by its form', 'any')
+    """
+    text = json.dumps(config)
+    three, two = '"batch_shape"' in text, '"batch_input_shape"' in text
+    if three == two:
+        return None
+    if two:
+        return replace(parse("2.12"), text="2, by its form")
+    kinds = {type(dtype) for dtype in _dtypes(config)}
+    if dict not in kinds and str in kinds:
+        return replace(parse("3.3"), text="3.0 to 3.3, by its form")
+    return replace(parse(NEWEST), text="3.4 or newer, by its form" if dict in kinds else "3, by its form")
+
+
+def _dtypes(config: Any) -> list[Any]:
+    """The dtypes of all layers; those of inputs are words in every version."""
+    found, waiting = [], [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, Mapping):
+            inner = value.get("config")
+            if isinstance(inner, Mapping) and "dtype" in inner and value.get("class_name") not in (
+                    "InputLayer", "__keras_tensor__"):
+                found.append(inner["dtype"])
+            waiting += value.values()
+    return found
