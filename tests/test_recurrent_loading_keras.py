@@ -516,6 +516,36 @@ def test_a_form_that_says_no_dtype_is_of_the_newest_keras():
     assert str(by_form(layer)) == "3, by its form" and by_form(layer).masks == "any" and by_form(layer).passes_mask
 
 
+def functional(kind, node, **entry):
+    """An input and a layer of a class, called as ``node`` says."""
+    x = {"class_name": "InputLayer", "name": "x", "config": {"name": "x", "batch_shape": [None, 3]},
+         "inbound_nodes": []}
+    return {"class_name": "Functional", "keras_version": "2.15.0", "config": {"name": "m", "layers": [
+        x, {"class_name": kind, "name": "it", "config": {"name": "it"}, "inbound_nodes": [node], **entry}],
+        "input_layers": [["x", 0, 0]], "output_layers": [["it", 0, 0]]}}
+
+
+TENSOR = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "keras_history": ["x", 0, 0]}}
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    (functional("MultiHeadAttention", [["x", 0, 0, {"value": ["x", 0, 0]}]]),
+     r"layer 'it' is of class MultiHeadAttention, which is not known; register_layer\('MultiHeadAttention', …\)"),
+    (functional("TFOpLambda", ["x", 0, 0, {"y": 2.0, "name": None}]),
+     "layer 'it' is of class TFOpLambda, an operation in the code of the model, which is not supported"),
+    (functional("TFOpLambda", [["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0]}]]), "is of class TFOpLambda, an op"),
+    (functional("SlicingOpLambda", ["x", 0, 0, {"slice_spec": [{"start": None}, -1]}]),
+     "is of class SlicingOpLambda, an"),
+    (functional("TrueDivide", {"args": [TENSOR, 4.0], "kwargs": {}}, module="keras.src.ops.numpy"),
+     r"is of class TrueDivide, an operation in the code .*; save the model with a layer in its place \(Rescaling for"),
+    (functional("Multiply", {"args": [TENSOR, 2.0], "kwargs": {}}, module="keras.src.ops.numpy"),
+     "operation Multiply 'it' gets 2.0, which is no tensor, and not supported"),
+])
+def test_an_unknown_class_is_named_whatever_it_is_called_with(tmp_path, config, words):
+    with pytest.raises(FileError, match=words):
+        recurrent.load(legacy(tmp_path / "a.h5", {}, config, "2.15.0"))
+
+
 def test_an_rnn_around_a_cell_is_that_layer(tmp_path):
     cell = {"class_name": "LSTMCell", "config": {"name": "cell", "units": 2, "recurrent_activation": "sigmoid"}}
     config = sequential(("RNN", {"name": "l", "cell": cell, "batch_input_shape": [None, None, 3]}),

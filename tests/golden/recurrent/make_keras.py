@@ -183,6 +183,18 @@ def merge():
                            np.array([[1, 2, 3, 4, 5, 0], [0, 0, 4, 4, 0, 1]], np.int32)], h5=False)
 
 
+def operate():
+    """Operations of Keras 3 on masked signals, which hand no mask on; and a layer that does."""
+    one, other = Input((6,), dtype="int32"), Input((6,), dtype="int32")
+    a, b = layers.Embedding(9, 4, mask_zero=True)(one), layers.Embedding(9, 4, mask_zero=True)(other)
+    made = (a * b, a - b, keras.ops.maximum(a, b), a + a, keras.ops.concatenate([a, b], axis=-1),
+            layers.Multiply()([a, b]))
+    model = Model([one, other], [layers.LSTM(2)(signal) for signal in made])
+    randomise(model, 9)
+    save(model, "operations", [np.array([[1, 2, 3, 0, 0, 0], [0, 5, 0, 6, 7, 8]], np.int32),
+                               np.array([[1, 2, 3, 4, 5, 0], [0, 0, 4, 4, 0, 1]], np.int32)])
+
+
 def main():
     """Write everything of this version."""
     HERE.mkdir(exist_ok=True)
@@ -201,6 +213,8 @@ def main():
     translate()
     nest()
     merge()
+    if not TWO:
+        operate()
     if TWO:
         import tensorflow as tf
 

@@ -12,6 +12,7 @@ from typing import Any
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
 from kiyas.recurrent.loading.keras.references import Reference, ends, is_keras3, masks_of, references
+from kiyas.recurrent.loading.keras.table import ENTRIES
 from kiyas.recurrent.registry import registered
 
 MODELS = ("Sequential", "Functional", "Model")
@@ -19,6 +20,9 @@ _WRAPPERS = ("Bidirectional", "TimeDistributed")
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 # Models within models; deeper than any that anyone trained, and no deeper than Python can go.
 _DEEPEST = 30
+# What classes of operations are called here: Keras 3 has some that share their names with layers.
+OPERATION = "operation "
+_LIKE_LAYERS = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Concatenate", "Softmax")
 
 
 @dataclass(eq=False)
@@ -192,6 +196,8 @@ class _Functional:
                 continue
             spec = spec_of(entry, where, depth)
             spec.name = name
+            if _is_operation(entry, nodes, kind, spec.config):
+                spec.class_name = f"{OPERATION}{kind}"
             self._specs[name], self._nodes[name] = spec, nodes
         given, made = (ends(config, key, where) for key in ("input_layers", "output_layers"))
         self._offsets, apart = self._find_offsets([t for _, t in made])
@@ -285,6 +291,10 @@ class _Functional:
         node = self._nodes[spec.name][index - self._offsets[spec.name]]
         return is_keras3(node) and not any(masks_of(node))
 
+    def _is_known(self, spec: Spec) -> bool:
+        return spec.graph is not None or bool(spec.wrapped) or spec.class_name in ENTRIES \
+            or registered(spec.class_name) is not None
+
     def _arguments(self, spec: Spec, index: int) -> list[Reference]:
         nodes = self._nodes[spec.name]
         if spec.class_name == "InputLayer":
@@ -292,8 +302,23 @@ class _Functional:
         number = index - self._offsets[spec.name]
         if not 0 <= number < len(nodes):
             raise FileError(f"{self._where}: its configuration is altered: layer '{spec.name}' has no call {index}")
+        if not self._is_known(spec):  # which is what an error should say, whatever it is called with
+            return references(nodes[number])
         return references(nodes[number], f"{self._where}: {spec.class_name} '{spec.name}'",
                           _names_of_inputs(spec.graph, is_keras3(nodes[number])))
+
+
+def _is_operation(entry: Mapping[str, Any], nodes: list[Any], kind: str, config: Mapping[str, Any]) -> bool:
+    """Whether Keras 3 has an operation here, such as a product of two tensors: no layer, and it hands no mask on.
+
+    ``.h5`` files do not say the module; there every layer says whether it is trainable.
+    """
+    if not any(is_keras3(node) for node in nodes) or registered(kind) is not None:
+        return False
+    module = entry.get("module")
+    if isinstance(module, str):
+        return module.startswith(("keras.src.ops.", "keras.ops"))
+    return kind in _LIKE_LAYERS and "trainable" not in config
 
 
 def _names_of_inputs(graph: Graph | None, keras3: bool) -> list[str]:

@@ -42,6 +42,7 @@ from kiyas.recurrent.layers import (
     ZeroPadding,
 )
 from kiyas.recurrent.layers.base import Layer
+from kiyas.recurrent.loading.keras.graph import OPERATION
 from kiyas.recurrent.loading.keras.options import LAYER_ACTIVATIONS, Options, layer_activation
 from kiyas.recurrent.loading.keras.table import Names, always, entry, with_bias
 
@@ -200,6 +201,17 @@ def _merge(o: Options) -> Layer:
 @entry("Concatenate")
 def _concatenate(o: Options) -> Layer:
     return Concatenate(o.name, axis=o.integer("axis", default=-1), masks=o.version.masks)
+
+
+@entry(*(f"{OPERATION}{kind}" for kind in ("Add", "Subtract", "Multiply", "Maximum", "Minimum")))
+def _operation(o: Options) -> Layer:
+    """Of two tensors, element by element."""
+    return _MERGES[o.class_name.removeprefix(OPERATION)](o.name, masks="none")
+
+
+@entry(f"{OPERATION}Concatenate")
+def _joined(o: Options) -> Layer:
+    return Concatenate(o.name, axis=o.integer("axis", default=0), masks="none")
 
 
 @entry("Dot")

@@ -124,7 +124,7 @@ def _collect(value: object, found: list[Reference], owner: str, names: Sequence[
     elif isinstance(value, Mapping) and "class_name" not in value:
         _collect(_in_order(value, owner, names), found, owner, (), depth + 1)
     elif value is not None and owner:
-        raise FileError(f"{owner} gets {value!r:.60}, which is no tensor")
+        raise FileError(f"{owner} gets {value!r:.60}, which is no tensor, and not supported")
 
 
 def _keywords(value: object, found: list[Reference], owner: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kiyas.errors import FileError
-from kiyas.recurrent.loading.keras.graph import MODELS, Graph, Spec
+from kiyas.recurrent.loading.keras.graph import MODELS, OPERATION, Graph, Spec
 from kiyas.recurrent.loading.keras.hdf5 import Hdf5
 from kiyas.recurrent.loading.keras.options import Options
 from kiyas.recurrent.loading.keras.table import ENTRIES, Names
@@ -25,6 +25,9 @@ from kiyas.recurrent.registry import registered
 Path = tuple[str, ...]
 # The arrays of a layer; by name where the class is known, numbered for a registered one.
 Named = dict[str, np.ndarray]
+# What Keras 2 makes of operations.
+_OPERATIONS = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty",
+               "TensorFlowOpLayer")
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
@@ -77,6 +80,10 @@ def _check_all_known(specs: list[Spec], version: Version, where: str) -> None:
         if kind == "Lambda":
             raise FileError(f"{where}: layer '{name}' is a Lambda, code in the file; nothing of a file is ever run. "
                             "Save the model without it")
+        if kind.startswith(OPERATION) or kind in _OPERATIONS:
+            raise FileError(f"{where}: layer '{name}' is of class {kind.removeprefix(OPERATION)}, an operation in the "
+                            "code of the model, which is not supported; save the model with a layer in its place "
+                            "(Rescaling for x * 2 and x + 1)")
         raise FileError(f"{where}: layer '{name}' is of class {kind}, which is not known; register_layer('{kind}', …) "
                         "can teach it")
 
