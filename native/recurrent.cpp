@@ -107,7 +107,8 @@ RecurrentCell::RecurrentCell(const RecurrentLevel& level, Kind kind, const CellW
   const int gates = kind == Kind::lstm ? 4 : 3;
   const auto rows = kind == Kind::simple ? plain_rows(w.units, lanes) : gate_rows(w.units, c.blocks, lanes, 0, gates);
   const int vectors = kind == Kind::simple ? 4 : gates;
-  input_ = pack(level, w.input, w.inputs, rows, vectors, precision);
+  const bool single = kind == Kind::lstm && precision == Precision::int8;
+  input_ = pack(level, w.input, w.inputs, rows, vectors, precision, single ? level.input_stream : 0);
   input_.product.rounded = precision == Precision::bfloat16;
   bias_ = pack_bias(w.bias, rows);
   if (kind == Kind::gru_before) {

@@ -27,11 +27,11 @@ struct Act {
 enum class Kind : int { lstm = 0, gru_after = 1, gru_before = 2, simple = 3 };
 
 // Weights of a product, packed: for a panel of `vectors` vectors of outputs, the weights of one input (two for
-// bfloat16, four for int8) stand side by side, and input follows input. A panel of four vectors is two halves of two, one
-// after the other, so that a half can be read as one stream.
+// bfloat16, four for int8) stand side by side, and input follows input. A panel of four vectors is stored as streams of two,
+// or of one, one after the other, so that some of its vectors can be read without the others.
 struct Product {
   Precision precision = Precision::float32;
-  int vectors = 4;
+  int vectors = 4, stream = 2;  // vectors of a panel and of a stream in it
   int64_t panels = 0, inputs = 0, panel_bytes = 0;
   const void* weights = nullptr;
   bool rounded = false;            // bfloat16: its inputs are rounded too, those of a recurrence are not
@@ -75,6 +75,7 @@ struct Step {
 struct RecurrentLevel {
   const char* name;
   int lanes;
+  int input_stream;  // vectors of a stream in the int8 input product of an LSTM
   // A row of inputs as the product takes it: int8, and bfloat16 with rounded inputs.
   void (*prepare)(const Product& product, const float* x, uint8_t* out);
   // out[row][panel·vectors·lanes …] = start + W·row for panels [from, to); `rows` as in Step.
@@ -139,9 +140,10 @@ struct Packed {
   Aligned weights, scale, shift;
 };
 
-// Rows of canonical weights -> packed; `rows` names the row of each packed output, -1 for none.
+// Rows of canonical weights -> packed; `rows` names the row of each packed output, -1 for none. `stream` 0: two vectors of
+// four, or all of fewer.
 Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
-            int vectors, Precision precision);
+            int vectors, Precision precision, int stream = 0);
 // Outputs in their own order, four vectors a panel, from row `first` of the weights on.
 std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first = 0);
 // What a code of a row of int8 weights stands for, and the code of a weight.

@@ -13,23 +13,22 @@ namespace kiyas {
 namespace {
 
 constexpr int kAheadRows = 8;
-// Vectors that a part takes of the 4·P in P panels: half a panel. As there are more parts, each takes a slice of the inputs.
-constexpr int kAheadVectors = 2;
 
 // acc += the recurrent part of P panels.
 template <class Recurrent, class Input, int P>
 KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t panel, const void* const* h,
                                    const Ahead& ahead) {
-  constexpr int V = kAheadVectors;
+  // A part takes one stream of the 4·P vectors in P panels. Where there are fewer streams than parts, each part takes a
+  // slice of the inputs.
+  constexpr int V = Input::stream;
   // As many slices as make kAheadRows parts, and as many groups of the recurrence for one of the product: both are as
   // many operations then.
   constexpr int kSlices = kAheadRows * V / (4 * P), kTurns = kSlices, kRows = kAheadRows / kTurns;
-  constexpr int64_t kStep = kGroup<4>;  // half a panel is a stream in both products
   const int slice = ahead.part % kSlices, vector = ahead.part / kSlices * V;
   const int64_t groups = Input::groups(cell.input.inputs), end = groups * (slice + 1) / kSlices;
   const int64_t at = (panel * 4 + vector) * kLanes, stride = cell.recurrent.panel_bytes;
   const char* w = weights_of(cell.recurrent, panel);
-  const char* later = weights_of(cell.input, panel) + vector / 2 * (cell.input.panel_bytes / 2);
+  const char* later = weights_of(cell.input, panel) + vector * (cell.input.panel_bytes / 4);
 
   typename Recurrent::Sum sum[P][1][4];
   unrolled<4 * P>([&](auto i) KIYAS_INLINE_LAMBDA { sum[i / 4][0][i % 4] = Recurrent::opened(acc[i / 4][0][i % 4]); });
@@ -43,13 +42,13 @@ KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t
   for (const int64_t all = Recurrent::groups(cell.recurrent.inputs); kh + kTurns <= all && k < end; kh += kTurns, ++k)
     unrolled<kTurns>([&](auto t) KIYAS_INLINE_LAMBDA {
       unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {
-        Recurrent::template group<1, 4>(sum[p], w + p * stride + (kh + t) * kStep, stride / 2, h, kh + t);
+        Recurrent::template group<1, 4, 2>(sum[p], w + p * stride + (kh + t) * kGroup<2>, stride / 2, h, kh + t);
       });
-      Input::template group<kRows, V>(along[t], later + k * kStep, 0, ahead.x + t * kRows, k);
+      Input::template group<kRows, V, V>(along[t], later + k * kGroup<V>, 0, ahead.x + t * kRows, k);
     });
   for (; k < end; ++k)
     unrolled<kTurns>([&](auto t) KIYAS_INLINE_LAMBDA {
-      Input::template group<kRows, V>(along[t], later + k * kStep, 0, ahead.x + t * kRows, k);
+      Input::template group<kRows, V, V>(along[t], later + k * kGroup<V>, 0, ahead.x + t * kRows, k);
     });
   unrolled<kAheadRows * V>([&](auto i) KIYAS_INLINE_LAMBDA {
     constexpr int r = i / V, v = i % V;
@@ -59,7 +58,7 @@ KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t
     else store(ahead.z[r] + place, Input::closed(value, cell.input, place, ahead.x[r], load(cell.bias + place)));
   });
   unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {
-    finish<Recurrent, 1, 4>(acc[p], sum[p], cell.recurrent, panel + p, h, kh);
+    finish<Recurrent, 1, 4, 2>(acc[p], sum[p], cell.recurrent, panel + p, h, kh);
   });
 }
 

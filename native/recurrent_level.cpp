@@ -55,11 +55,11 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
     KIYAS_UNROLL
     for (int v = 0; v < 4; ++v) acc[p][0][v] = load(start + (p * 4 + v) * kLanes);
   }
-  if (!step.z) add<Input, P, 1, 4>(acc, cell.input, panel, step.x);
+  if (!step.z) add<Input, P, 1, 4, Input::stream>(acc, cell.input, panel, step.x);
 #if KIYAS_LEVEL >= 2
   if constexpr (ahead) add_and_go_ahead<Recurrent, Input, P>(acc, cell, panel, step.h, *step.ahead);
 #endif
-  if constexpr (!ahead) add<Recurrent, P, 1, 4>(acc, cell.recurrent, panel, step.h);
+  if constexpr (!ahead) add<Recurrent, P, 1, 4, 2>(acc, cell.recurrent, panel, step.h);
   KIYAS_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t at = (panel + p) * kLanes;
@@ -317,6 +317,7 @@ int64_t reaching(const float* z, const float* near, const float* far, float x, f
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, prepare, product, cells, block_ahead, second, activate, softmax, reaching};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, product, cells, block_ahead, second,
+    activate, softmax, reaching};
 
 }  // namespace kiyas

@@ -78,14 +78,15 @@ std::vector<int64_t> plain_rows(int64_t outputs, int lanes, int64_t first) {
 }
 
 Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, const std::vector<int64_t>& rows,
-            int vectors, Precision precision) {
+            int vectors, Precision precision, int stream) {
+  if (!stream) stream = vectors == 4 ? 2 : vectors;
   const int lanes = level.lanes;
   const int64_t width = static_cast<int64_t>(vectors) * lanes, outputs = static_cast<int64_t>(rows.size());
   const int together = precision == Precision::float32 ? 1 : precision == Precision::bfloat16 ? 2 : 4;
   const int64_t groups = (inputs + together - 1) / together;
   Packed out;
   Product& p = out.product;
-  p.precision = precision, p.vectors = vectors, p.panels = outputs / width, p.inputs = inputs;
+  p.precision = precision, p.vectors = vectors, p.stream = stream, p.panels = outputs / width, p.inputs = inputs;
   p.panel_bytes = groups * width * 4;  // a group of inputs is four bytes a lane in every precision
   out.weights = Aligned(p.panels * p.panel_bytes);
   if (precision == Precision::int8) {
@@ -95,13 +96,13 @@ Packed pack(const RecurrentLevel& level, const float* weights, int64_t inputs, c
   for (int64_t o = 0; o < outputs; ++o) {
     if (rows[static_cast<size_t>(o)] < 0) continue;
     const float* row = weights + rows[static_cast<size_t>(o)] * inputs;
-    const int64_t place = o % width, two = vectors == 4 ? 2 * lanes : width;
-    char* base = out.weights.as<char>() + o / width * p.panel_bytes + place / two * (p.panel_bytes / 2) + place % two * 4;
+    const int64_t place = o % width, wide = static_cast<int64_t>(stream) * lanes;
+    char* base = out.weights.as<char>() + o / width * p.panel_bytes + (place / wide * wide * groups + place % wide) * 4;
     const double step = precision == Precision::int8 ? code_step(row, inputs) : 0;
     if (precision == Precision::int8) out.scale.as<float>()[o] = static_cast<float>(step);
     int32_t sum = 0;
     for (int64_t k = 0; k < inputs; ++k) {
-      char* at = base + k / together * two * 4;
+      char* at = base + k / together * wide * 4;
       if (precision == Precision::float32) {
         std::memcpy(at, row + k, 4);
       } else if (precision == Precision::bfloat16) {

@@ -115,7 +115,7 @@ class RecurrentCell::Worker {
   }
 
   int64_t shared_bytes() const {
-    return 4 * count_ * cell_.padded * 4 + slots() * owner_.width_ * 4 + 5 * kLine;
+    return 4 * count_ * cell_.padded * 4 + slots() * apart() * 4 + 5 * kLine;
   }
   int64_t own_bytes() const { return most_ * (bytes_x_ + 7 * 8) + count_ * bytes_h_ + 9 * kLine; }
 
@@ -124,7 +124,7 @@ class RecurrentCell::Worker {
     for (float*& state : s.state) state = arena.take<float>(count_ * cell_.padded);
     s.c = arena.take<float>(count_ * cell_.padded);
     s.reset = arena.take<float>(count_ * cell_.padded);
-    s.z = arena.take<float>(slots() * owner_.width_);
+    s.z = arena.take<float>(slots() * apart());
     return s;
   }
   void own(Arena& arena) {
@@ -210,8 +210,11 @@ class RecurrentCell::Worker {
 
   // Where the input part of row i for step s stands: in this chunk, or in one of two blocks.
   int64_t slots() const { return block_ ? 2 * block_ : chunk_ * count_; }
+  // Floats from one input part to the next: a line more than it has, as those a power of two apart share few places in
+  // the first cache.
+  int64_t apart() const { return owner_.width_ + kLine / 4; }
   float* z_at(int64_t s, int64_t i) const {
-    return s_.z + (block_ ? s % (2 * block_) : s % chunk_ * count_ + i) * owner_.width_;
+    return s_.z + (block_ ? s % (2 * block_) : s % chunk_ * count_ + i) * apart();
   }
 
   // Makes the block of steps from s on what the steps before it take along. Past the end, the last input is repeated.

@@ -24,19 +24,19 @@ using Sums = F[P][R][V];
 KIYAS_INLINE const char* weights_of(const Product& product, int64_t panel) {
   return static_cast<const char*>(product.weights) + panel * product.panel_bytes;
 }
-template <int V>
-constexpr int64_t kGroup = (V == 4 ? 2 : V) * kLanes * 4;  // bytes of a group of weights in a panel, or in its half
+template <int S>
+constexpr int64_t kGroup = S * kLanes * 4;  // bytes of a group of weights in a stream of S vectors
 
 // What is left of the sums of one panel from group k on, and their value as floats.
-template <class Of, int R, int V>
+template <class Of, int R, int V, int S>
 KIYAS_INLINE void finish(F (&acc)[R][V], typename Of::Sum (&sum)[R][V], const Product& product, int64_t panel,
                          const void* const* x, int64_t k) {
   const char* w = weights_of(product, panel);
-  const int64_t half = product.panel_bytes / 2;
+  const int64_t stream = product.panel_bytes * S / V;
   for (const int64_t end = Of::groups(product.inputs); k < end; ++k)
-    Of::template group<R, V>(sum, w + k * kGroup<V>, half, x, k);
+    Of::template group<R, V, S>(sum, w + k * kGroup<S>, stream, x, k);
   if constexpr (std::is_same_v<Of, Terms<Precision::bfloat16>>)
-    if (product.inputs % 2) Of::template group<R, V, true>(sum, w + k * kGroup<V>, half, x, k);
+    if (product.inputs % 2) Of::template group<R, V, S, true>(sum, w + k * kGroup<S>, stream, x, k);
   // Spelt out when compiled: an array of vectors under a loop would be kept in memory.
   unrolled<R * V>([&](auto i) KIYAS_INLINE_LAMBDA {
     acc[i / V][i % V] = Of::closed(sum[i / V][i % V], product, (panel * V + i % V) * kLanes, x[i / V], acc[i / V][i % V]);
@@ -44,7 +44,7 @@ KIYAS_INLINE void finish(F (&acc)[R][V], typename Of::Sum (&sum)[R][V], const Pr
 }
 
 // acc += W·x.
-template <class Of, int P, int R, int V>
+template <class Of, int P, int R, int V, int S>
 KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel, const void* const* rows) {
   const void* x[R];
   for (int r = 0; r < R; ++r) x[r] = rows[r];
@@ -57,13 +57,13 @@ KIYAS_INLINE void add(Sums<P, R, V>& acc, const Product& product, int64_t panel,
   const int64_t groups = Of::groups(product.inputs), stride = product.panel_bytes;
   for (int64_t k = 0; k < groups; ++k)
     unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA {
-      Of::template group<R, V>(sum[p], w + p * stride + k * kGroup<V>, stride / 2, x, k);
+      Of::template group<R, V, S>(sum[p], w + p * stride + k * kGroup<S>, stride * S / V, x, k);
     });
-  unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA { finish<Of, R, V>(acc[p], sum[p], product, panel + p, x, groups); });
+  unrolled<P>([&](auto p) KIYAS_INLINE_LAMBDA { finish<Of, R, V, S>(acc[p], sum[p], product, panel + p, x, groups); });
 }
 
 // out[row] = start[row] + W·row for P panels; both pointers are those of the panel.
-template <class Of, int V, int P, int R>
+template <class Of, int V, int S, int P, int R>
 void sums(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
           float* const* out) {
   Sums<P, R, V> acc;
@@ -75,7 +75,7 @@ void sums(const Product& product, int64_t panel, const float* const* start, cons
       for (int v = 0; v < V; ++v) acc[p][r][v] = load(start[r] + (p * V + v) * kLanes);
     }
   }
-  add<Of, P, R, V>(acc, product, panel, rows);
+  add<Of, P, R, V, S>(acc, product, panel, rows);
   KIYAS_UNROLL
   for (int r = 0; r < R; ++r) {
     KIYAS_UNROLL
@@ -86,25 +86,27 @@ void sums(const Product& product, int64_t panel, const float* const* start, cons
   }
 }
 
-template <class Of, int V, int P, int R>
+template <class Of, int V, int S, int P, int R>
 KIYAS_INLINE void sums_if(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
                           float* const* out) {
-  if constexpr (R <= Of::rows) sums<Of, V, P, R>(product, panel, start, rows, out);
+  if constexpr (R <= Of::rows) sums<Of, V, S, P, R>(product, panel, start, rows, out);
 }
 
-template <int V, int P, int R>
+template <int V, int S, int P, int R>
 KIYAS_INLINE void sums_of(const Product& product, int64_t panel, const float* const* start, const void* const* rows,
                           float* const* out) {
+  if constexpr (S == 1)  // int8 alone
+    return sums_if<Terms<Precision::int8>, V, S, P, R>(product, panel, start, rows, out);
 #ifndef KIYAS_NO_FLOAT32
   if (product.precision == Precision::float32)
-    return sums_if<Terms<Precision::float32>, V, P, R>(product, panel, start, rows, out);
+    return sums_if<Terms<Precision::float32>, V, S, P, R>(product, panel, start, rows, out);
 #endif
 #if KIYAS_LEVEL >= 3
-  if (product.rounded && has_pairs()) return sums_if<RoundedPairs, V, P, R>(product, panel, start, rows, out);
+  if (product.rounded && has_pairs()) return sums_if<RoundedPairs, V, S, P, R>(product, panel, start, rows, out);
 #endif
   if (product.precision == Precision::bfloat16)
-    return sums_if<Terms<Precision::bfloat16>, V, P, R>(product, panel, start, rows, out);
-  sums_if<Terms<Precision::int8>, V, P, R>(product, panel, start, rows, out);
+    return sums_if<Terms<Precision::bfloat16>, V, S, P, R>(product, panel, start, rows, out);
+  sums_if<Terms<Precision::int8>, V, S, P, R>(product, panel, start, rows, out);
 }
 
 int rows_together(const Product& product) {
@@ -120,17 +122,17 @@ constexpr int kMostRows = std::max({Terms<Precision::float32>::rows, Terms<Preci
                                     Terms<Precision::int8>::rows});
 
 // The same for up to kMostRows rows, or for two panels of one row.
-template <int V>
+template <int V, int S>
 void some_sums(const Product& product, int64_t panel, int panels, int count, const float* const* start,
                const void* const* rows, float* const* out) {
-  if (panels == 2) return sums_of<V, 2, 1>(product, panel, start, rows, out);
+  if (panels == 2) return sums_of<V, S, 2, 1>(product, panel, start, rows, out);
   switch (count) {
-    case 1: return sums_of<V, 1, 1>(product, panel, start, rows, out);
-    case 2: return sums_of<V, 1, 2>(product, panel, start, rows, out);
-    case 3: return sums_of<V, 1, 3>(product, panel, start, rows, out);
-    case 4: return sums_of<V, 1, 4>(product, panel, start, rows, out);
-    case 5: return sums_of<V, 1, 5>(product, panel, start, rows, out);
-    case 6: return sums_of<V, 1, 6>(product, panel, start, rows, out);
+    case 1: return sums_of<V, S, 1, 1>(product, panel, start, rows, out);
+    case 2: return sums_of<V, S, 1, 2>(product, panel, start, rows, out);
+    case 3: return sums_of<V, S, 1, 3>(product, panel, start, rows, out);
+    case 4: return sums_of<V, S, 1, 4>(product, panel, start, rows, out);
+    case 5: return sums_of<V, S, 1, 5>(product, panel, start, rows, out);
+    case 6: return sums_of<V, S, 1, 6>(product, panel, start, rows, out);
     default: return;
   }
 }
@@ -138,9 +140,13 @@ void some_sums(const Product& product, int64_t panel, int panels, int count, con
 void sums_with(const Product& product, int64_t panel, int panels, int count, const float* const* start,
                const void* const* rows, float* const* out) {
   switch (product.vectors) {
-    case 2: return some_sums<2>(product, panel, panels, count, start, rows, out);
-    case 3: return some_sums<3>(product, panel, panels, count, start, rows, out);
-    default: return some_sums<4>(product, panel, panels, count, start, rows, out);
+    case 2: return some_sums<2, 2>(product, panel, panels, count, start, rows, out);
+    case 3: return some_sums<3, 3>(product, panel, panels, count, start, rows, out);
+    default:
+#if KIYAS_LEVEL >= 3
+      if (product.stream == 1) return some_sums<4, 1>(product, panel, panels, count, start, rows, out);
+#endif
+      return some_sums<4, 2>(product, panel, panels, count, start, rows, out);
   }
 }
 

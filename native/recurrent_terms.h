@@ -19,18 +19,19 @@ KIYAS_INLINE void unrolled(const Function& of) {
 }
 
 // What adds up in each precision. A group is the inputs that stand in one lane; `group` adds group k of some rows, `w`
-// being its weights of V vectors (of the first half, if there are two). A sum opens with what it continues, may be kept
-// in the room of a float, and closes as one.
+// being its weights in the first stream of S of the V vectors, `stream` the bytes from one stream to the next. A sum opens
+// with what it continues, may be kept in the room of a float, and closes as one.
 template <Precision precision>
 struct Terms;
 
-// Vector v of a group: `w` are the weights of the group in the first half, if there are two.
-template <int V>
-KIYAS_INLINE const char* vector_of(const char* w, int64_t half, int v) {
-  return V == 4 ? w + v / 2 * half + v % 2 * kLanes * 4 : w + v * kLanes * 4;
+// Vector v of a group, in streams of S vectors: `w` are the weights of the group in the first of them.
+template <int S>
+KIYAS_INLINE const char* vector_of(const char* w, int64_t stream, int v) {
+  return w + v / S * stream + v % S * kLanes * 4;
 }
 
 struct FloatSums {
+  static constexpr int stream = 2;  // vectors of a stream in the input product of an LSTM
   using Sum = F;
   static KIYAS_INLINE Sum opened(F start) { return start; }
   static KIYAS_INLINE F closed(Sum sum, const Product&, int64_t, const void*, F) { return sum; }
@@ -43,14 +44,14 @@ struct Terms<Precision::float32> : FloatSums {
   static constexpr int rows = KIYAS_LEVEL >= 2 ? 6 : 3;
   static int64_t groups(int64_t inputs) { return inputs; }
 
-  template <int R, int V>
-  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+  template <int R, int V, int S>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t stream, const void* const* x, int64_t k) {
     F broadcast[R];
     KIYAS_UNROLL
     for (int r = 0; r < R; ++r) broadcast[r] = every(static_cast<const float*>(x[r])[k]);
     KIYAS_UNROLL
     for (int v = 0; v < V; ++v) {
-      const F weight = load(reinterpret_cast<const float*>(vector_of<V>(w, half, v)));
+      const F weight = load(reinterpret_cast<const float*>(vector_of<S>(w, stream, v)));
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) sum[r][v] = fused(weight, broadcast[r], sum[r][v]);
     }
@@ -64,8 +65,8 @@ struct Terms<Precision::bfloat16> : FloatSums {
   static constexpr int rows = KIYAS_LEVEL >= 2 ? 4 : 2;
   static int64_t groups(int64_t inputs) { return inputs / 2; }
 
-  template <int R, int V, bool last = false>
-  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+  template <int R, int V, int S, bool last = false>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t stream, const void* const* x, int64_t k) {
     F first[R], second[R];
     KIYAS_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -75,7 +76,7 @@ struct Terms<Precision::bfloat16> : FloatSums {
     }
     KIYAS_UNROLL
     for (int v = 0; v < V; ++v) {
-      const I both = loadi(vector_of<V>(w, half, v));
+      const I both = loadi(vector_of<S>(w, stream, v));
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) sum[r][v] = fused(low_half(both), first[r], sum[r][v]);
       if constexpr (!last) {
@@ -99,14 +100,14 @@ struct RoundedPairs : FloatSums {
   static constexpr int rows = 6;
   static int64_t groups(int64_t inputs) { return (inputs + 1) / 2; }
 
-  template <int R, int V>
-  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+  template <int R, int V, int S>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t stream, const void* const* x, int64_t k) {
     F two[R];
     KIYAS_UNROLL
     for (int r = 0; r < R; ++r) two[r] = every(static_cast<const float*>(x[r])[k]);
     KIYAS_UNROLL
     for (int v = 0; v < V; ++v) {
-      const F weight = load(reinterpret_cast<const float*>(vector_of<V>(w, half, v)));
+      const F weight = load(reinterpret_cast<const float*>(vector_of<S>(w, stream, v)));
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum[r][v]) : "v"(two[r]), "v"(weight));
     }
@@ -119,6 +120,8 @@ struct RoundedPairs : FloatSums {
 template <>
 struct Terms<Precision::int8> {
   static constexpr int rows = KIYAS_LEVEL >= 3 ? 6 : KIYAS_LEVEL == 2 ? 4 : 2;
+  // With VNNI, sixteen registers hold all of two panels and of eight rows beside them: no sum is under way between steps.
+  static constexpr int stream = KIYAS_LEVEL >= 3 ? 1 : 2;
   using Sum = Whole;
   static int64_t groups(int64_t inputs) { return (inputs + 3) / 4; }
   static KIYAS_INLINE Sum opened(F) { return Whole(everyi(0)); }
@@ -130,8 +133,8 @@ struct Terms<Precision::int8> {
   static KIYAS_INLINE void keep(float* p, Sum sum) { storei(p, I(sum)); }
   static KIYAS_INLINE Sum kept(const float* p) { return Whole(loadi(p)); }
 
-  template <int R, int V>
-  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t half, const void* const* x, int64_t k) {
+  template <int R, int V, int S>
+  static KIYAS_INLINE void group(Sum (&sum)[R][V], const char* w, int64_t stream, const void* const* x, int64_t k) {
     I first[R], second[R];
     KIYAS_UNROLL
     for (int r = 0; r < R; ++r) {
@@ -141,7 +144,7 @@ struct Terms<Precision::int8> {
     }
     KIYAS_UNROLL
     for (int v = 0; v < V; ++v) {
-      const I weight = loadi(vector_of<V>(w, half, v));
+      const I weight = loadi(vector_of<S>(w, stream, v));
       KIYAS_UNROLL
       for (int r = 0; r < R; ++r) {
 #if KIYAS_LEVEL >= 3
