@@ -42,15 +42,15 @@ Flush::~Flush() {}
 #endif
 
 bool all_finite(const float* x, int64_t count) {
-  // The exponent of infinity and NaN is all ones: their bits without the sign are as numbers the largest.
-  int32_t largest = 0;
+  // The exponent of infinity and NaN is all ones: one more reaches the place of the sign. No comparison, which four lanes of
+  // integers cost more than the reading.
+  uint32_t reached = 0;
   for (int64_t i = 0; i < count; ++i) {
-    int32_t bits;
+    uint32_t bits;
     std::memcpy(&bits, x + i, sizeof bits);
-    const int32_t plain = bits & 0x7FFFFFFF;
-    largest = plain > largest ? plain : largest;
+    reached |= (bits & 0x7FFFFFFF) + 0x00800000;
   }
-  return largest < 0x7F800000;
+  return !(reached >> 31);
 }
 
 Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
