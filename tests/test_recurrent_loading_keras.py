@@ -424,6 +424,25 @@ def test_a_layer_that_waits_for_itself_is_refused(tmp_path):
         recurrent.load(altered(tmp_path, "pair_k3.keras", loop))
 
 
+def test_calls_that_are_not_numbered_from_0_are_refused(tmp_path):
+    """As Keras 3.0 and 3.1 wrote them where a layer was called outside of the model, too."""
+    def count_another(config):
+        for layer in config["config"]["layers"]:
+            text = json.dumps(layer["inbound_nodes"]).replace('["tower", 0, 0]', '["tower", 1, 0]')
+            layer["inbound_nodes"] = json.loads(text)
+    with pytest.raises(FileError, match=r"the calls of layer 'tower' are not numbered from 0 \(Keras before 3.2"):
+        recurrent.load(altered(tmp_path, "pair_k3.keras", count_another))
+
+
+def test_arrays_that_share_a_name_are_refused(tmp_path):
+    """Keras 3.0 calls all kernels within a model "kernel", and stops after the first."""
+    path = legacy(tmp_path / "a.h5", {"l": lstm_arrays()}, one_lstm(), "3.0.5")
+    with h5py.File(path, "a") as file:
+        file["model_weights/l"].attrs["weight_names"] = [b"kernel", b"recurrent_kernel", b"kernel"]
+    with pytest.raises(FileError, match="is incomplete, the arrays of 'l' share names, so that only the first of each"):
+        recurrent.load(path)
+
+
 def test_a_mask_of_ones_own_is_refused(tmp_path):
     def tensor(*history):
         return {"class_name": "__keras_tensor__", "config": {"shape": [None], "keras_history": list(history)}}

@@ -11,7 +11,7 @@ from typing import Any
 
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
-from kiyas.recurrent.loading.keras.references import Reference, ends, is_keras3, masks_of, references
+from kiyas.recurrent.loading.keras.references import Reference, ends, histories, is_keras3, masks_of, references
 from kiyas.recurrent.loading.keras.table import ENTRIES
 from kiyas.recurrent.registry import registered
 
@@ -201,6 +201,7 @@ class _Functional:
             self._specs[name], self._nodes[name] = spec, nodes
         given, made = (ends(config, key, where) for key in ("input_layers", "output_layers"))
         self._offsets, apart = self._find_offsets([t for _, t in made])
+        self._check_numbers([t for _, t in made], apart)
         self._calls: list[Call] = []
         self._made: dict[tuple[str, int], int] = {}
         inputs, outputs = ([self._tensor([t[0], t[1] - apart.get(t[0], 0), t[2]]) for _, t in found]
@@ -258,6 +259,21 @@ class _Functional:
             offsets[name] = int(not new and spec.graph is not None and lowest.get(name, 0) > 0
                                 and (spec.class_name != "Sequential" or highest[name] >= len(self._nodes[name])))
         return offsets, apart
+
+    def _check_numbers(self, outputs: list[Reference], apart: Mapping[str, int]) -> None:
+        """Raise where calls are not 0, 1, …: each call of a model leads to its outputs, so that each has a number."""
+        found: dict[str, set[int]] = {}
+        for name, number, _ in outputs:
+            found.setdefault(name, set()).add(number - apart.get(name, 0))
+        for nodes in (*self._nodes.values(), *(nodes for _, nodes in self._masks.values())):
+            for name, number, _ in histories(nodes):
+                found.setdefault(name, set()).add(number)
+        for name, nodes in self._nodes.items():
+            numbers = found.get(name, set())
+            if any(is_keras3(node) for node in nodes) and not numbers >= set(range(len(nodes))) \
+                    and max(numbers, default=0) < len(nodes):
+                raise FileError(f"{self._where}: the calls of layer '{name}' are not numbered from 0 (Keras before 3.2 "
+                                "counts calls that are of no model, too), so that it is not known which is meant")
 
     def _tensor(self, reference: Reference) -> Tensor:
         """The tensor of a reference, after the calls that it needs: depth first, without recursion."""

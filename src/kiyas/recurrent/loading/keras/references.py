@@ -34,6 +34,16 @@ def is_keras3(node: object) -> bool:
         and ("args" in node or "kwargs" in node)
 
 
+def histories(value: Any, depth: int = 0) -> Iterator[Reference]:
+    """Every tensor that is written in Keras 3's form anywhere in a value."""
+    found = history_of(value)
+    if found is not None:
+        yield found
+    elif depth <= 2 * _DEEPEST and isinstance(value, (list, Mapping)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from histories(inner, depth + 1)
+
+
 def masks_of(node: object) -> list[Any]:
     """The masks that a call is given in Keras 3's form, one by one."""
     keywords = node.get("kwargs") if isinstance(node, Mapping) else None

@@ -97,6 +97,11 @@ class ByLayer:
         self._arrays = {name: [self._path(name, array) for array in file.texts((*root, *_split(name)), "weight_names")
                                or []] for name in self._groups}
 
+        for name, arrays in self._arrays.items():
+            if len({*arrays}) < len(arrays):  # Keras 3.0 does so for a model within a model, and fails halfway
+                raise FileError(f"{file.where}: is incomplete, the arrays of '{name}' share names, so that only the "
+                                "first of each was written")
+
     def _path(self, group: str, array: str) -> Path:
         return (*self._root, *_split(group), *_split(array))
 
