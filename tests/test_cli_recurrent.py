@@ -335,7 +335,7 @@ def test_encode_texts_and_series(run, tmp_path, series):
     _, x = series
     np.save(tmp_path / "s.npy", np.concatenate([x, -x]))
     made = json.loads(run("encode", tmp_path / "m.safetensors", tmp_path / "s.npy", "-o", tmp_path / "v.npy", "--layer",
-                          "one", "--json"))
+                          "one", "--json", "--overwrite"))
     assert (made["vectors"], made["dims"], made["layer"]) == (2, 4, "one")
     assert made["encoder_version"].startswith("weights ")
 
@@ -350,9 +350,9 @@ def test_encode_by_a_part_of_a_file(run, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "v.npy"),
                                   RecurrentEncoder(tagger, prefix="model.encoder").encode_series(x))
     assert "--config" in run("encode", GOLDEN.parent / "recurrent" / "keras" / "pair_k3.weights.h5", tmp_path / "s.npy",
-                             "-o", tmp_path / "v.npy", code=1)
+                             "-o", tmp_path / "w.npy", code=1)
     (tmp_path / "t.txt").write_text("the")
-    assert run("encode", tagger, tmp_path / "t.txt", "-o", tmp_path / "v.npy", "--prefix", "model.encoder",
+    assert run("encode", tagger, tmp_path / "t.txt", "-o", tmp_path / "w.npy", "--prefix", "model.encoder",
                code=1).endswith("as NAME.tokenizer.json, or give --tokenizer FILE\n")
 
 

@@ -162,14 +162,43 @@ def write_whole(path: Path, content: str | bytes | memoryview) -> None:
 
     Raises `FileError` for a place that cannot be written to.
     """
+    with replacing_file(path) as part:
+        write_file(part, [content.encode() if isinstance(content, str) else content])
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """A path to write a new file to, which becomes ``path`` when the block ends; if it fails, all is as it was.
+
+    Its directory is made if need be. Raises `FileError` for a place that cannot be written to.
+    """
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
-    try:
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write_file(part, [content.encode() if isinstance(content, str) else content])
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def require_writable(path: Path) -> None:
+    """Before minutes of work: raise `FileError` unless a file or directory can be made there; makes its directory."""
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+        part.unlink()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
+        if isinstance(error, FileError):
+            raise
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kiyas.cli import show
 from kiyas.cli.named import fitted, measure_of
-from kiyas.directory import replacing
+from kiyas.directory import replacing, require_writable
 from kiyas.encode import encoder as make_encoder
 from kiyas.encode.collection import Collection, free_or_ours, is_collection
 from kiyas.encode.files import Records, read_files
@@ -53,6 +53,7 @@ def run(files: list[Path], output: Path, measure: str, encoder: str, options: Op
     # What can be wrong without reading anything comes first, before minutes of encoding.
     chosen = measure_of(measure)
     free_or_ours(output, options.overwrite)
+    require_writable(output)
     records = read_files(files, text_column=options.text_column, title_column=options.title_column,
                          vector_column=options.vector_column, ids=options.ids, lines=options.lines)
     options.check(records, files[0])

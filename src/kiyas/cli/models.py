@@ -1,29 +1,21 @@
-"""``kiyas recurrent info``, ``convert`` and ``predict``: models in files, and what they make of numbers."""
+"""``kiyas recurrent info`` and ``convert``: models in files."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.text import Text
 
 from kiyas.cli import exporting, show
-from kiyas.encode.files import of_numpy
 from kiyas.errors import FileError, InputError, message
-from kiyas.recurrent import Model, State, Tokenizer, load
+from kiyas.recurrent import Model, Tokenizer, load
 from kiyas.recurrent.tokenizer import check_locale
 from kiyas.recurrent.tokenizer_files import beside
 
-# What NumPy raises for files that are none of its own.
-_UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _PRECISIONS = ("float32", "bfloat16", "int8")
 # How the recurrent layers of each format have their gates.
 _GATES = {"keras": {"LSTM": "i f c o", "GRU": "z r h"}, "keras 1": {"LSTM": "i c f o", "GRU": "z r h"},
@@ -215,8 +207,7 @@ def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, js
             beside_output.read_bytes() == tokenizer.to_json().encode():  # from another form of the same model
         tokenizer = None
     for path in [output, *([beside_output] if tokenizer is not None else [])]:
-        if path.exists() and not written.overwrite:
-            raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
+        show.require_free(path, written.overwrite)
     show.require_file(output, "--output")
     model = chosen.load()
     exporting.write(model, output, written.state, written.padding)
@@ -232,146 +223,3 @@ def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, js
     if tokenizer is not None:
         show.console().print(Text.assemble((str(beside_output), "bold"), f": {len(tokenizer):,} "
                                            f"{'characters' if tokenizer.char_level else 'words'}"))
-
-
-# -- predict -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Run:
-    """Where a run begins and ends, and how it is done."""
-
-    state: Path | None = None
-    save_state: Path | None = None
-    batch_size: int | None = None
-    threads: int = 1
-
-
-def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: bool) -> None:
-    """Run a model on the numbers of a file."""
-    if output is not None and output.suffix not in (".npy", ".csv", ".npz"):
-        raise InputError(message("kiyas recurrent predict", "--output", "a .npy, .csv or .npz file", str(output)))
-    for path, option in ((output, "--output"), (run.save_state, "--save-state")):
-        if path is not None:
-            show.require_file(path, option)
-    model = chosen.load()
-    x = _read(data, model)
-    state = None if run.state is None else State.load(run.state)
-    y, after = model.predict(x, state=state, return_state=True, batch_size=run.batch_size, threads=run.threads)
-    made = dict(zip(model.output_names, y if isinstance(y, tuple) else (y,), strict=True))
-    if output is not None:
-        _write(made, output)
-        if json:
-            show.print_json({"file": str(output), "outputs": {name: array.shape for name, array in made.items()}})
-        else:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in made.items())
-            show.console().print(Text.assemble((str(output), "bold"), f": {shapes}"))
-    elif json:
-        show.print_json({"outputs": made})
-    else:
-        for name, array in made.items():
-            if len(made) > 1:
-                sys.stdout.write(f"# {name}\n")
-            np.savetxt(sys.stdout, _lines(name, array, "standard output"), "%.9g", ",")
-    if run.save_state is not None:  # what could not be written is not gone on from
-        after.save(run.save_state)
-
-
-def _read(data: Path, model: Model) -> Any:
-    if not data.exists():
-        raise FileError(f"{data}: there is no such file")
-    if data.suffix == ".npz":
-        return _arrays(data, model.input_names)
-    if len(model.inputs) > 1:
-        raise FileError(f"{data}: the model has the inputs {', '.join(model.input_names)}; give a .npz with an array "
-                        "for each")
-    if data.suffix not in (".npy", ".csv"):
-        raise FileError(f"{data}: is of a kind that is not read here; give .npy, .csv or .npz")
-    x = array_of(data) if data.suffix == ".npy" else _csv(data)
-    # One sequence is a batch of one.
-    return x[None] if x.ndim == len(model.input_shapes[0]) - 1 else x
-
-
-def array_of(path: Path) -> np.ndarray:
-    """The array of an .npy file; `FileError` for anything else."""
-    if not path.exists():
-        raise FileError(f"{path}: there is no such file")
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-    except _UNREADABLE as error:
-        raise FileError(f"{path}: cannot be read as .npy: {of_numpy(error)}") from None
-    raise FileError(f"{path}: cannot be read as .npy: it holds several arrays, as an .npz file does")
-
-
-def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                raise ValueError("it holds a single array, as an .npy file does")
-            there = list(found)
-            made = {name: found[name] for name in names if name in there}
-    except _UNREADABLE as error:
-        raise FileError(f"{path}: cannot be read as .npz: {of_numpy(error)}") from None
-    if lacking := [name for name in names if name not in made]:
-        raise FileError(f"{path}: has no array {lacking[0]!r}; it has {', '.join(there)}")
-    return made
-
-
-def _csv(path: Path) -> np.ndarray:
-    rows: list[list[float]] = []
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: is not UTF-8 at byte {error.start}") from None
-    with io.StringIO(text, newline="") as file:
-        for number, record in enumerate(csv.reader(file), 1):
-            if not record:
-                continue
-            try:
-                rows.append([float(field) for field in record])
-            except ValueError:
-                if number == 1 and not any(_is_number(field) for field in record):
-                    continue  # names of the columns
-                raise FileError(f"{path}, line {number}: must hold numbers with commas between them, got "
-                                f"{','.join(record)[:60]!r}") from None
-            if len(rows[-1]) != len(rows[0]):
-                raise FileError(f"{path}, line {number}: has {len(rows[-1])} numbers, the first one {len(rows[0])}")
-    if not rows:
-        raise FileError(f"{path}: holds no numbers")
-    return np.array(rows)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-def _write(made: dict[str, np.ndarray], output: Path) -> None:
-    if output.suffix == ".npz":
-        np.savez(output, **made)  # type: ignore[arg-type]
-        return
-    if len(made) > 1:
-        raise InputError(message("kiyas recurrent predict", "--output", "a .npz file, as the model has several outputs",
-                                 str(output)))
-    name, array = next(iter(made.items()))
-    if output.suffix == ".npy":
-        np.save(output, array)
-    else:
-        np.savetxt(output, _lines(name, array, str(output)), "%.9g", ",")
-
-
-def _lines(name: str, array: np.ndarray, where: str) -> np.ndarray:
-    """The rows of a table: of vectors a row each, of one sequence a row a step."""
-    if array.ndim == 3 and array.shape[0] == 1:
-        return np.asarray(array[0])
-    if array.ndim > 2:
-        raise InputError(message("kiyas recurrent predict", "--output", f"a .npy file for {name}, of shape "
-                                 f"{array.shape}", where))
-    return array

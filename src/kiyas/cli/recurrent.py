@@ -78,7 +78,7 @@ def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Pre
 def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Config = None, prefix: Prefix = None,
             inputs: Inputs = None, shapes: Shapes = None, precision: Precision = "float32", state: Path | None = None,
             save_state: Path | None = None, batch_size: int | None = None, threads: int = 1,
-            json: Json = False) -> None:
+            overwrite: Overwrite = False, json: Json = False) -> None:
     """Run a model on numbers.
 
     Parameters
@@ -94,14 +94,15 @@ def predict(file: Path, data: Path, /, *, output: SomeOutput = None, config: Con
     save_state
         Write the state after the last step there.
     batch_size
-        Sequences at a time.
+        Sequences at a time; without it, as many as take some 64 MB on their way.
     threads
         How many threads.
     """
-    from kiyas.cli import models as command
+    from kiyas.cli import models
+    from kiyas.cli import predict as command
 
-    command.predict(command.Chosen(file, config, prefix, precision, inputs, shapes), data, output,
-                    command.Run(state, save_state, batch_size, threads), json)
+    command.predict(models.Chosen(file, config, prefix, precision, inputs, shapes), data, output,
+                    command.Run(state, save_state, batch_size, threads, overwrite), json)
 
 
 @app.command
@@ -158,7 +159,8 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
 @app.command
 def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = None, layer: str | None = None,
            pooling: str = "last", window: int | None = None, text_column: TextColumn = None, lines: Lines = False,
-           batch_size: int | None = None, config: Config = None, prefix: Prefix = None, json: Json = False) -> None:
+           batch_size: int | None = None, config: Config = None, prefix: Prefix = None, overwrite: Overwrite = False,
+           json: Json = False) -> None:
     """Turn texts or series into vectors, by the states of a model.
 
     Parameters
@@ -183,4 +185,4 @@ def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = 
     from kiyas.cli import writing
 
     writing.encode(file, [*files], output, writing.Pooled(tokenizer, layer, pooling, window, config, prefix),
-                   writing.Texts(text_column, lines, batch_size), json)
+                   writing.Texts(text_column, lines, batch_size, overwrite), json)

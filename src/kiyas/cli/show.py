@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kiyas.errors import InputError
+from kiyas.directory import require_writable
+from kiyas.errors import FileError, InputError
 
 if TYPE_CHECKING:
     from kiyas.metrics import Interval
@@ -114,7 +115,15 @@ def require_file(path: Path, option: str) -> None:
     """Before minutes of work: can a file be written there at all?"""
     if path.is_dir():
         raise InputError(f"{option}: {path} is a directory; name a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{option}: {path} is no plain file; name one")
+    require_writable(path)
+
+
+def require_free(path: Path, overwrite: bool) -> None:
+    """A file that is there is replaced only if a person says so."""
+    if path.exists() and not overwrite:
+        raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
 
 
 def one_line(text: str, width: int) -> str:

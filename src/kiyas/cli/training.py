@@ -51,12 +51,11 @@ class Target:
         if self.output.suffix != ".safetensors":
             raise InputError(message(_OWNER, "--output", "a .safetensors file", str(self.output)))
         for path in (self.output, tokenizer_path(self.output)):
-            if path.exists() and not self.overwrite:
-                raise FileError(f"{path}: is there already; give another name, or --overwrite to replace it")
+            show.require_free(path, self.overwrite)
         if self.checkpoint.exists() and not self.resume:
             raise FileError(f"{self.checkpoint}: a run that was stopped; go on with --resume, or remove it to start "
                             "anew")
-        self.output.parent.mkdir(parents=True, exist_ok=True)
+        show.require_file(self.output, "--output")
         import_torch(schedule.device)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from rich.text import Text
 
 from kiyas.cli import show
-from kiyas.cli.models import Chosen, Spelled, array_of
+from kiyas.cli.models import Chosen, Spelled
+from kiyas.directory import replacing_file
 from kiyas.encode.files import read_files
+from kiyas.encode.numpy_files import read_npy
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Generated, Tokenizer, beam_search, generate_tokens
 from kiyas.recurrent import generate as generate_whole
@@ -116,11 +118,12 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Texts:
-    """How files of texts are read."""
+    """How files of texts are read, and whether vectors that are there are replaced."""
 
     text_column: str | None
     lines: bool
     batch_size: int | None
+    overwrite: bool = False
 
 
 def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Texts, json: bool) -> None:
@@ -131,6 +134,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
         raise InputError("no file was given: kiyas recurrent encode MODEL FILE… -o VECTORS.npy")
     if output.suffix != ".npy":
         raise InputError(message("kiyas recurrent encode", "--output", "a .npy file", str(output)))
+    show.require_free(output, texts.overwrite)
     show.require_file(output, "--output")
     encoder = RecurrentEncoder(file, pooled.tokenizer, layer=pooled.layer, pooling=pooled.pooling, window=pooled.window,
                                config=pooled.config, prefix=pooled.prefix)
@@ -145,7 +149,8 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
             if records.texts is None:
                 raise FileError(f"{files[0]}: holds vectors, not texts")
             vectors = encoder.encode(records.texts, texts.batch_size, report)
-    np.save(output, vectors)
+    with replacing_file(output) as part, part.open("wb") as opened:
+        np.save(opened, vectors)
     facts = {"file": str(output), "vectors": len(vectors), "dims": vectors.shape[1], "encoder": encoder.name,
              "encoder_version": encoder.version, "layer": encoder.layer, "pooling": encoder.pooling}
     if json:
@@ -158,7 +163,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
 def _series(files: list[Path]) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     for path in files:
-        x = array_of(path)
+        x = read_npy(path)
         if x.ndim not in (2, 3):
             raise FileError(f"{path}: must hold series of shape (series, time, features) or (time, features), got "
                             f"shape {x.shape}")

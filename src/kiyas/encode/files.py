@@ -17,7 +17,6 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from kiyas.encode.numpy_files import npz_names, read_npy, read_npz
 from kiyas.errors import FileError, missing_extra
 
 _VECTORS = (".npy", ".npz", ".safetensors", ".fvecs")
@@ -140,22 +140,16 @@ def _vectors(path: Path, ending: str, name: str | None) -> np.ndarray:
         raise FileError(f"{path}: holds one array without a name; leave --vector-column out")
     try:
         if ending == ".npy":
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            return read_npy(path)
         if ending == ".fvecs":
             return _fvecs(path)
         if ending == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return np.asarray(arrays[_one_of(list(arrays), name, path, "array")])
+            return read_npz(path, _one_of(npz_names(path), name, path, "array"))
         return _safetensors(path, name)
-    except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (ValueError, OSError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path}: cannot be read as {ending}: {of_numpy(error)}") from None
-
-
-def of_numpy(error: Exception) -> str:
-    """What NumPy says of a file, without its advice to unpickle what it does not know."""
-    return "it holds no array of numbers" if "allow_pickle" in str(error) else str(error)
+        raise FileError(f"{path}: cannot be read as {ending}: {error}") from None
 
 
 def _safetensors(path: Path, name: str | None) -> np.ndarray:
@@ -337,7 +331,7 @@ def _ids_beside(path: Path, rows: int) -> list[int | str]:
     if not path.exists():
         raise FileError(f"{path}: there is no such file")
     if path.suffix == ".npy":
-        raw = _vectors(path, ".npy", None)
+        raw = read_npy(path)
         if raw.dtype.kind not in "iu":
             raise FileError(f"{path}: ids must be integers, got {raw.dtype}")
         ids: list[int | str] = raw.reshape(-1).tolist()

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from kiyas.encode.files import csv_records, is_vector_file, jsonl_records, read_text, read_vectors
+from kiyas.encode.numpy_files import read_npy
 from kiyas.errors import FileError
 
 _FIELDS = ("id", "_id", "query_id")
@@ -80,7 +81,7 @@ def read_ids(path: str | Path, count: int) -> list[str]:
     ending = source.suffix.lower()
     found: list[Any]
     if ending == ".npy":
-        raw = np.load(source, allow_pickle=False)
+        raw = read_npy(source)
         if raw.dtype.kind not in "iuU":
             raise FileError(f"{source}: ids must be integers or texts, got {raw.dtype}")
         found = raw.reshape(-1).tolist()

@@ -14,6 +14,9 @@ from kiyas.recurrent.state import State
 
 Widths = Mapping[str, tuple[int, ...]]
 
+# Numbers that are looked at together.
+_BLOCK = 1 << 20
+
 
 def several(owner: str, parameter: str, value: Any, names: Sequence[str], optional: bool = False) -> list[Any]:
     """One value for each input: the value itself for one input; a list or a mapping by name for several."""
@@ -41,6 +44,22 @@ def values(owner: str, parameter: str, value: Any, shape: Shape, time: int | Non
 
     Raises `InputError` for other shapes, empty batches and sequences, and NaN or infinity, naming the place.
     """
+    x = shaped(owner, parameter, value, shape, time)
+    if x.dtype.kind == "b":
+        x = x.astype(np.float32)
+    if x.dtype.kind == "f":
+        given = x
+        if x.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                x = x.astype(np.float32)
+        x = np.ascontiguousarray(x)
+        if not np.isfinite(x).all():
+            require_finite(owner, parameter, given, time)
+    return x
+
+
+def shaped(owner: str, parameter: str, value: Any, shape: Shape, time: int | None) -> np.ndarray:
+    """An input as an array of a rank and of sizes, its numbers as they are; see `values`."""
     shown = ", ".join("batch" if i == 0 else "time" if i == time else "any" if s is None else str(s)
                       for i, s in enumerate(shape))
     wanted = f"numbers of shape ({shown}{',' if len(shape) == 1 else ''})"
@@ -59,24 +78,27 @@ def values(owner: str, parameter: str, value: Any, shape: Shape, time: int | Non
     if x.size == 0:
         what = "an empty sequence" if time is not None and x.shape[time] == 0 else "an empty batch"
         raise InputError(message(owner, parameter, f"{wanted}, at least one of each", f"{what}, shape {x.shape}"))
-    if x.dtype.kind == "b":
-        x = x.astype(np.float32)
-    if x.dtype.kind == "f":
-        if x.dtype != np.float32:
-            with np.errstate(over="ignore"):
-                x = x.astype(np.float32)
-        x = np.ascontiguousarray(x)
-        require_finite(owner, parameter, x, time)
     return x
 
 
 def require_finite(owner: str, parameter: str, x: np.ndarray, time: int | None) -> None:
-    """Raise `InputError` naming the first row and step that holds NaN or infinity."""
-    if np.isfinite(x).all():
-        return
-    place = np.argwhere(~np.isfinite(x))[0]
-    step = f", step {place[time]}" if time is not None else ""
-    raise InputError(message(owner, parameter, "finite", f"{x[tuple(place)]} in row {place[0]}{step}"))
+    """Raise `InputError` naming the first row and step that holds NaN, infinity, or what float32 cannot hold.
+
+    Goes through the numbers block by block, so that a memory-mapped array is not copied.
+    """
+    flat = x.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start:start + _BLOCK]
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(block.astype(np.float32, copy=False))
+        if finite.all():
+            continue
+        place = np.unravel_index(start + int(np.argmin(finite)), x.shape)
+        number = x[place]
+        step = f", step {place[time]}" if time is not None else ""
+        raise InputError(message(owner, parameter, "finite" if not np.isfinite(number) else
+                                 f"of at most {np.finfo(np.float32).max:.4g} in size, as far as float32 goes",
+                                 f"{number} in row {place[0]}{step}"))
 
 
 def signal(owner: str, x: np.ndarray, time: bool, lengths: Any, mask: Any, empty: str) -> Signal:

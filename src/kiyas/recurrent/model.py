@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,6 +134,26 @@ class Model:
         new = {key: tuple(np.concatenate([p[key][i] for _, p in parts]) for i in range(len(widths)))
                for key, widths in self.state_widths.items()}
         return y, State._of(new, batch, self._maker)
+
+    def check(self, x: Any) -> None:
+        """Raise the `InputError` that `predict` of ``x`` would raise for its shapes, its numbers and its ids.
+
+        Nothing is run or copied, so that memory-mapped arrays can be looked at before hours of work. Weights that make
+        infinity of large numbers do not show.
+        """
+        owner = "Model.check"
+        batch = 0
+        for k, value in enumerate(checks.several(owner, "x", x, self.input_names)):
+            called, time = self._called("x", k), 1 if self._time[k] else None
+            array = checks.shaped(owner, called, value, (None, *self._input_shape(k)), time)
+            batch = batch or array.shape[0]
+            if array.shape[0] != batch:
+                raise InputError(message(owner, called, f"of batch {batch}, as the first input",
+                                         f"batch {array.shape[0]}"))
+            if array.dtype.kind == "f":
+                checks.require_finite(owner, called, array, time)
+            for table in _tables(self, k):
+                table.ids(array)
 
     def step(self, x: Any, state: Any = None, threads: int = 1) -> tuple[Any, State]:
         """One time step: x (batch, features), or ids (batch,) -> the outputs after it, and the new state.
@@ -372,6 +392,18 @@ def _first_shape(layer: Layer) -> Shape:
     if isinstance(layer, Dense):
         return (int(layer.weights.shape[1]),)
     raise InputError(message("Model.sequential", "input_shape", f"given, as {layer.owner} comes first", "None"))
+
+
+def _tables(model: Model, k: int) -> Iterator[Embedding]:
+    """The embeddings that look up input ``k``, those of models within the model too."""
+    for node in model.nodes:
+        for place, source in enumerate(node.inputs):
+            if source == (model.inputs[k], 0):
+                if isinstance(node.layer, Embedding):
+                    yield node.layer
+                inner = getattr(node.layer, "model", None)
+                if isinstance(inner, Model) and place < len(inner.inputs):
+                    yield from _tables(inner, place)
 
 
 def _rows(signals: Sequence[Signal], start: int, stop: int) -> tuple[Signal, ...]:

@@ -49,6 +49,8 @@ def read_tokenizer(path: Path, options: dict[str, Any]) -> Tokenizer:
     """The tokenizer in the file; see `Tokenizer.load`."""
     if path.is_dir() or not path.exists():
         raise FileError(f"{path}: there is no such file; a tokenizer is a .json or pickled file")
+    if not path.is_file():  # a pipe would be waited for
+        raise FileError(f"{path}: is no plain file; a tokenizer is a .json or pickled one")
     data = path.read_bytes()
     if path.suffix.lower() == ".json" or data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b'"', b"["):
         try:

@@ -27,7 +27,8 @@ class Elementwise(Layer):
     def run(self, inputs: tuple[Signal, ...], state: Arrays | None = None,
             context: Context = FRESH) -> tuple[tuple[Signal, ...], Arrays | None]:
         signal = self._one(inputs)
-        return (signal._replace(values=self.apply(numbers(signal))),), None
+        with np.errstate(all="ignore"):  # infinity and NaN come out as IEEE 754 has them, without a word on stderr
+            return (signal._replace(values=self.apply(numbers(signal))),), None
 
 
 @dataclass(frozen=True, eq=False)

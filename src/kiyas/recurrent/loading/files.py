@@ -46,8 +46,10 @@ def _read(path: Path, config: Config, prefix: str | None, partial: bool, options
     if path.is_dir():
         raise FileError(f"{path}: is a directory; a SavedModel of TensorFlow has no architecture to read: save the "
                         "model as .keras or .h5")
-    if not path.is_file():
+    if not path.exists():
         raise FileError(f"{path}: there is no such file")
+    if not path.is_file():
+        raise FileError(f"{path}: is no plain file")
     with path.open("rb") as file:
         start = file.read(512)
     if not start:

@@ -40,6 +40,8 @@ from kiyas.recurrent.model import Model
 _STATE_WAY = frozenset({"Identity", "Cast", "Gather", "Slice", "Split", "Squeeze", "Unsqueeze", "Reshape", "Transpose",
                         "Concat", "If"})
 _DEEPEST = 30
+# Characters of a name or a message that an altered file may fill with anything.
+_LONGEST = 60
 
 
 class Reader:
@@ -170,7 +172,8 @@ class Reader:
             return np.asarray(to_array(tensor))
         # Whatever an altered tensor makes of it.
         except Exception as error:  # noqa: BLE001
-            raise FileError(f"{self.where}: is altered at the tensor '{tensor.name}' ({error})") from None
+            raise FileError(f"{self.where}: is altered at the tensor {tensor.name[:_LONGEST]!r} "
+                            f"({' '.join(repr(str(error))[1:-1].split())[:3 * _LONGEST]})") from None
 
     def _input(self, value: Any) -> Any:
         declared = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
