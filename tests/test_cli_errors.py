@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("cyclopts")
 pytest.importorskip("rich")
 
+from kiyas.recurrent import Model, layers
+
 pytestmark = pytest.mark.usefixtures("stub_encoder")
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,6 +23,7 @@ FILES = {
     "one.tsv": "query-id\tcorpus-id\tscore\n0\t900\t1\n1\t3\t1\n", "qids.txt": "0\n1\n2\n3\n4\n",
     "cat.tsv": "cat mammal\n",
     "pairs.csv": "sentence1,sentence2,score\na cab,a cab,1\nmoon,pool,0\n", "run.txt": "0 Q0 3 1 0.5 sys\n",
+    "dots.txt": "the old mill\n...\nnight moon\n",
 }
 # "$ what was typed", and below it the exit code and the line of the error.
 SAID = (GOLDEN / "errors.txt").read_text(encoding="utf-8")
@@ -41,6 +44,11 @@ def place(tmp_path, monkeypatch, run):
     run("index", "few.jsonl", "-o", "ti")
     for name in ("h5", "tokenizer.json"):
         (tmp_path / f"m.{name}").write_bytes((GOLDEN / "text" / f"loop_plain.{name}").read_bytes())
+    (tmp_path / "weights.h5").write_bytes((GOLDEN / "recurrent" / "keras" / "pair_k3.weights.h5").read_bytes())
+    head = layers.Dense("mine", np.eye(23), np.zeros(23), activation="tanh")
+    Model.sequential([layers.Embedding("words", np.eye(23)), head]).save("tanh.safetensors")
+    # A class of somebody's own, its name as long as the one it stands for: the file says how long its header is.
+    Path("unknown.safetensors").write_bytes(Path("tanh.safetensors").read_bytes().replace(b"Dense", b"Dunno"))
 
 
 @pytest.mark.parametrize(("typed", "code", "line"), LINES, ids=[typed for typed, _, _ in LINES])

@@ -289,6 +289,10 @@ def test_generate_with_beams(run):
     given = ("generate", WORDS, "--seed-text", "the river", "--words", "5", "--beams", "3")
     assert [line.split("\t")[1] for line in run(*given).splitlines()] == [one.text for one in found]
     assert [one["text"] for one in json.loads(run(*given, "--json"))["texts"]] == [one.text for one in found]
+    flat = beam_search(load(WORDS), Tokenizer.load(GOLDEN / "loop_masked.tokenizer.json"), "the river", 5, 3,
+                       logits=True)
+    made = json.loads(run(*given, "--logits", "--json"))["texts"][0]
+    np.testing.assert_allclose(made["log_probabilities"], flat[0].log_probabilities)
     for seed in ("1", "0"):
         assert "so --seed has nothing to say; leave one out" in run(*given, "--seed", seed, code=1)
 
@@ -306,6 +310,25 @@ def test_generate_as_a_process_streams_to_its_reader():
                            str(GOLDEN / "loop_masked.tokenizer.json"), "--seed-text", "the river", "--words", "12"],
                           capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == library().text + "\n"
+
+
+def test_whether_a_softmax_is_to_be_taken(run, tmp_path):
+    head = layers.Dense("head", np.eye(3), np.arange(3.0), activation="tanh")
+    made = Model.sequential([layers.Embedding("words", np.zeros((3, 3))), head])
+    made.save(tmp_path / "m.safetensors")
+    tokenizer = Tokenizer.from_vocabulary({"a": 1, "b": 2})
+    tokenizer.save(tmp_path / "m.tokenizer.json")
+    given = ("generate", tmp_path / "m.safetensors", "--seed-text", "a", "--words", "2")
+    assert "give --no-logits for probabilities, --logits for what a softmax" in run(*given, code=1)
+    assert run(*given, "--logits") == generate(made, tokenizer, "a", 2, logits=True).text + "\n" == "a b b\n"
+    assert "must be one whose outputs are probabilities" in run(*given, "--no-logits", code=1)
+
+
+def test_nothing_is_written_before_what_was_given_is_looked_at(tmp_path, capsys):
+    for given in (["--exclude", "999"], ["--tokenizer", str(tmp_path / "t.json")]):
+        Tokenizer.from_vocabulary({"river": 1, "the": 999}).save(tmp_path / "t.json")
+        assert main(["recurrent", "generate", str(WORDS), "--seed-text", "the river", *given]) == 1
+        assert capsys.readouterr().out == ""
 
 
 def test_bad_generations(run, tmp_path):
@@ -367,6 +390,19 @@ def test_bad_encodings(run, tmp_path, series):
         assert words in run("encode", WORDS, *arguments, code=1)
 
 
+def test_texts_without_words_and_long_ones_by_wish(run, tmp_path):
+    from kiyas.encode.recurrent import RecurrentEncoder
+
+    (tmp_path / "t.txt").write_text("the old mill\n...\n")
+    given = ("encode", WORDS, tmp_path / "t.txt", "--lines", "-o", tmp_path / "v.npy", "--blank", "zero")
+    run(*given)
+    made = np.load(tmp_path / "v.npy")
+    assert made[0].any() and not made[1].any()
+    run(*given, "--window", "2", "--overlong", "cut", "--overwrite")
+    wanted = RecurrentEncoder(WORDS, window=2).encode(["old mill"])
+    np.testing.assert_array_equal(np.load(tmp_path / "v.npy")[:1], wanted)
+
+
 def test_index_by_a_recurrent_encoder(tmp_path, capsys):
     (tmp_path / "t.txt").write_text("the old mill\nan old man walks past the river at night\nsilver runs\n")
     assert main(["index", str(tmp_path / "t.txt"), "--lines", "-o", str(tmp_path / "shelf"), "--encoder",
@@ -375,6 +411,8 @@ def test_index_by_a_recurrent_encoder(tmp_path, capsys):
     assert main(["search", str(tmp_path / "shelf"), "silver runs", "-k", "1", "--json"]) == 0
     hit = json.loads(capsys.readouterr().out)["queries"][0]["answers"][0]["hits"][0]
     assert hit["passage"] == "silver runs"
+    assert main(["search", str(tmp_path / "shelf"), "Éàç"]) == 1
+    assert capsys.readouterr().err.endswith("knows ('Éàç'); leave it out, or give other words\n")
 
 
 def test_an_index_opens_from_another_folder(tmp_path, capsys, monkeypatch):

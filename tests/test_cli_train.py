@@ -156,11 +156,14 @@ def test_what_cannot_be_trained_is_said_before(place, capsys, arguments, words):
 @pytest.mark.parametrize(("arguments", "words"), [
     ([*ENCODER, "text.txt", "-o", "e.safetensors"], "text.txt: pairs are read from .jsonl and .csv; not .txt"),
     ([*ENCODER, "pairs.csv", "-o", "e.safetensors"], "pairs.csv, line 2: has no field 'query'; name the two with"),
+    ([*ENCODER, "null.jsonl", "-o", "e.safetensors"], "null.jsonl, line 1: has no text in the field 'query'; name"),
+    ([*ENCODER, "pairs.jsonl", "--longest", "1", "-o", "e.safetensors"], "larger --longest, split the text, or give"),
     ([*ENCODER, "pairs.csv", "--fields", "title", "-o", "e.safetensors"], "--fields must be two names with a comma"),
     ([*ENCODER, "pairs.jsonl", "-m", "cosin", "-o", "e.safetensors"], "cosine"),
     ([*LANGUAGE, "nowhere.txt", "-o", "m.safetensors"], "nowhere.txt: there is no such file"),
 ])
 def test_bad_input_is_named(torch, place, capsys, arguments, words):
+    (place / "null.jsonl").write_text('{"query": null, "text": "a"}\n')
     code, _, err = run(capsys, *arguments)
     assert code == 1 and words in err
 
@@ -195,6 +198,8 @@ def test_a_model_becomes_onnx(place, model, capsys):
     assert code == 1 and "Embedding 'embedding' masks id 0" in err and "give --padding post" in err
     code, _, err = run(capsys, "recurrent", "convert", "model.safetensors", "-o", "model.onnx", "--padding", "post")
     assert (code, err) == (0, "")
+    code, _, err = run(capsys, "recurrent", "convert", "model.safetensors", "-o", "other.onnx", "--padding", "foo")
+    assert (code, err) == (1, "kiyas recurrent convert: --padding must be 'post' or 'none', got 'foo'\n")
     session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
     ids = np.array([[1, 2, 3, 0]])
     np.testing.assert_allclose(session.run(None, {"input": ids})[0], model.predict(ids), atol=1e-5)

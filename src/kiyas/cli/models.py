@@ -198,6 +198,9 @@ def convert(chosen: Chosen, output: Path, spelled: Spelled, written: Written, js
     if output.suffix not in exporting.ENDINGS:
         raise InputError(message("kiyas recurrent convert", "--output", "a .safetensors, .onnx or .pt file",
                                  str(output)))
+    if chosen.precision != "float32" and output.suffix != ".safetensors":
+        raise InputError(f"--precision is for an output that ends in .safetensors, not {output.name}, which holds "
+                         "float32 weights")
     beside_output = output.with_name(f"{output.stem}.tokenizer.json")
     source = beside(chosen.file) if spelled.file is None else spelled.file
     # In another form beside the model itself, the tokenizer is where it should be.

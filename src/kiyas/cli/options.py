@@ -57,7 +57,8 @@ AllowUnknown = Annotated[bool, _switch("Count judgements of unknown documents an
 Apply = Annotated[bool, _switch("Make it the measure of the index too.")]
 
 # Files of recurrent models.
-Config = Annotated[Path | None, Parameter(help="The architecture (JSON), for a file that holds weights alone.")]
+Config = Annotated[Path | None, Parameter(help="The architecture, a .json file, for a model's file that holds "
+                                             "weights alone.")]
 Prefix = Annotated[str | None, Parameter(help="Which part of a larger file.")]
 Inputs = Annotated[list[str] | None, Parameter(name="--input", negative="", help="ONNX: a number for an input of the "
                                                "graph, as sr=16000; repeat it for several.")]
@@ -65,6 +66,9 @@ Shapes = Annotated[list[str] | None, Parameter(name="--shape", negative="", help
                                                "file leaves open, as input=any,576; repeat it for several.")]
 Precision = Annotated[str, Parameter(help="Of the weights: float32, bfloat16 or int8. The error this makes is "
                                           "printed.")]
+KeptPrecision = Annotated[str, Parameter(help="Of the weights when the .safetensors is run: float32, bfloat16 or int8. "
+                                              "It is noted in the file, whose weights stay float32. The error this "
+                                              "makes is printed.")]
 Characters = Annotated[bool | None, Parameter(help="For a vocabulary: characters, or words.")]
 Lower = Annotated[bool | None, Parameter(help="For a vocabulary: texts are lower-cased first, or not.")]
 Locale = Annotated[str | None, Parameter(help="Small letters as in Turkish (tr) or Azerbaijani (az): I to ı, İ to i.")]

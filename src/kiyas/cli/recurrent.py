@@ -12,6 +12,7 @@ from kiyas.cli.options import (
     Config,
     Inputs,
     Json,
+    KeptPrecision,
     Lines,
     Locale,
     Lower,
@@ -49,7 +50,7 @@ def info(file: Path, /, *, config: Config = None, prefix: Prefix = None, inputs:
 
 @app.command
 def convert(file: Path, /, *, output: Output, config: Config = None, prefix: Prefix = None, inputs: Inputs = None,
-            shapes: Shapes = None, precision: Precision = "float32", tokenizer: Path | None = None,
+            shapes: Shapes = None, precision: KeptPrecision = "float32", tokenizer: Path | None = None,
             characters: Characters = None, lower: Lower = None, locale: Locale = None, state: Switch = False,
             padding: str | None = None, overwrite: Overwrite = False, json: Json = False) -> None:
     """Write a model as kiyas .safetensors, as .onnx, or as a state_dict for PyTorch (.pt); its tokenizer beside it.
@@ -111,6 +112,7 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
              top_k: int | None = None, top_p: float | None = None, beams: int | None = None, seed: int | None = None,
              stop: Several = None, window: int | None = None, padding: str | None = None, carry: Switch = False,
              start: str | None = None, exclude: Annotated[list[int] | None, Parameter(negative="")] = None,
+             logits: bool | None = None,
              config: Config = None, prefix: Prefix = None, precision: Precision = "float32",
              characters: Characters = None, lower: Lower = None, locale: Locale = None, json: Json = False) -> None:
     """Let a language model continue a text, word by word (or character by character).
@@ -147,20 +149,22 @@ def generate(file: Path, /, *, tokenizer: Path | None = None, seed_text: str = "
         A token to read before the text, such as "<s>".
     exclude
         The number of a token never to write; repeat it for several.
+    logits
+        A softmax is still to be taken of what the model gives, or not; to be said where its last layer does not.
     """
     from kiyas.cli import models, writing
 
     writing.generate(models.Chosen(file, config, prefix, precision),
                      models.Spelled(tokenizer, characters, lower, locale),
                      writing.Asked(seed_text, words, temperature, top_k, top_p, beams, seed, tuple(stop or ()), window,
-                                   padding, carry, start, tuple(exclude or ())), json)
+                                   padding, carry, start, tuple(exclude or ()), logits), json)
 
 
 @app.command
 def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = None, layer: str | None = None,
-           pooling: str = "last", window: int | None = None, text_column: TextColumn = None, lines: Lines = False,
-           batch_size: int | None = None, config: Config = None, prefix: Prefix = None, overwrite: Overwrite = False,
-           json: Json = False) -> None:
+           pooling: str = "last", window: int | None = None, blank: str = "error", overlong: str = "error",
+           text_column: TextColumn = None, lines: Lines = False, batch_size: int | None = None, config: Config = None,
+           prefix: Prefix = None, overwrite: Overwrite = False, json: Json = False) -> None:
     """Turn texts or series into vectors, by the states of a model.
 
     Parameters
@@ -179,10 +183,14 @@ def encode(file: str, /, *files: Path, output: Output, tokenizer: Path | None = 
         last, mean, max or attention.
     window
         Pad texts in front to this length, as the model was trained.
+    blank
+        What to do with a text without a word the model knows: error, or zero for a vector of zeros.
+    overlong
+        What to do with a text longer than the window: error, or cut to read its end.
     batch_size
         Texts at a time.
     """
     from kiyas.cli import writing
 
     writing.encode(file, [*files], output, writing.Pooled(tokenizer, layer, pooling, window, config, prefix),
-                   writing.Texts(text_column, lines, batch_size, overwrite), json)
+                   writing.Texts(text_column, lines, batch_size, blank, overlong, overwrite), json)

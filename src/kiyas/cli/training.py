@@ -98,7 +98,7 @@ def _pairs(path: Path, names: list[str]) -> list[tuple[str, str]]:
         texts = [record.get(name) for name in names]
         for name, text in zip(names, texts, strict=True):
             if not isinstance(text, str):
-                what = "no field" if text is None else "no text in the field"
+                what = "no text in the field" if name in record else "no field"
                 raise FileError(f"{path}, line {line}: has {what} {name!r}; name the two with --fields")
         found.append((texts[0], texts[1]))
     return found

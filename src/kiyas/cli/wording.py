@@ -21,8 +21,14 @@ _THINGS = {"X": "the vectors", "vectors": "the vectors", "queries": "the queries
            "model": "the model", "pairs": "the pairs", "x": "the data"}
 # What the library's cures are called here.
 _PHRASES = {"from a purpose (advise)": "with --purpose", "unknown='count'": "--allow-unknown",
+            "fit with judgements instead": "give judged queries instead, with --queries and --qrels",
             "without resuming": "without --resume",
-            "fit with judgements instead": "give judged queries instead, with --queries and --qrels"}
+            "the JSON of model.to_json() as a path, text or dictionary": "a .json file of what model.to_json() gives",
+            "split them with kiyas.encode.split_texts, or give": "give"}
+# Cures that a command without such an option does not have.
+_WITH = {"blank": ("leave it out, or give blank='zero' for a vector of zeros", "leave it out, or give other words"),
+         "overlong": ("give overlong='cut' to drop the rest", "make them shorter")}
+_UNKNOWN_CLASS = re.compile(r"register_layer\('.*', …\) can teach it")
 _KINDS = {"int": "must be an integer, got {!r}", "float": "must be a number, got {!r}", "bool": "takes no value"}
 
 
@@ -34,11 +40,18 @@ def in_words(error: KiyasError, command: Callable[..., Any]) -> str:
         text = _argument(match, options)
     for phrase, here in _PHRASES.items():
         text = text.replace(phrase, here)
+    text = _UNKNOWN_CLASS.sub("the command knows no layers of your own: load the model in Python, after "
+                              "kiyas.recurrent.register_layer", text)
+    for name, (cure, other) in _WITH.items():
+        text = text if name in options else text.replace(cure, other)
+    undecided = {n for n, p in inspect.signature(command).parameters.items() if p.default is None}
     for name, option in options.items():
         text = re.sub(rf"(?<![^\s(]){name}='([^']*)'", rf"{option} \1", text)
         text = text.replace(f"recurrent:FILE({name}=FILE)", f"{option} FILE")
-        text = re.sub(rf"give {name}=False", f"leave {option} out", text)
-        text = re.sub(rf"give {name}=True", f"give {option}", text)
+        no = f"give --no-{option.lstrip('-')}" if name in undecided else f"leave {option} out"
+        text = re.sub(rf"give {name}=False", no, text)
+        text = re.sub(rf"(?<![^\s(]){name}=True", option, text)
+        text = re.sub(rf"\b(as|larger) '{name}'", rf"\1 {option}", text)
         text = re.sub(rf"(?<![^\s(]){name}=(?=[\s,;:.)]|$)", option, text)
     return text
 

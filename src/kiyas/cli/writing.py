@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Asked:
     carry: bool
     start: str | None
     exclude: tuple[int, ...]
+    logits: bool | None = None
 
     def check(self) -> None:
         """Raise `InputError` for options of a window where there is none."""
@@ -48,7 +50,8 @@ class Asked:
         """The arguments of `generate` beside model, tokenizer, text and steps."""
         return {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p, "seed": self.seed,
                 "stop": self.stop, "window": self.window, "padding": self.padding or "pre",
-                "carry": True if self.carry else None, "start": self.start, "exclude": self.exclude}
+                "carry": True if self.carry else None, "start": self.start, "exclude": self.exclude,
+                "logits": self.logits}
 
 
 def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None:
@@ -65,7 +68,7 @@ def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None
                              "leave one out")
         found = beam_search(model, tokenizer, asked.seed_text, asked.steps, asked.beams, stop=asked.stop,
                             window=asked.window, padding=asked.padding or "pre", start=asked.start,
-                            exclude=asked.exclude)
+                            exclude=asked.exclude, logits=asked.logits)
         if json:
             show.print_json({"texts": [_json(one) for one in found]})
         else:
@@ -76,10 +79,12 @@ def generate(chosen: Chosen, spelled: Spelled, asked: Asked, json: bool) -> None
         show.print_json(_json(generate_whole(model, tokenizer, asked.seed_text, asked.steps, **asked.drawing())))
         return
     tokens = generate_tokens(model, tokenizer, asked.seed_text, asked.steps, **asked.drawing())
+    # The first one is made before anything is written: what was given is looked at then.
+    begun = list(islice(tokens, 1))
     sys.stdout.write(asked.seed_text)
     sys.stdout.flush()
     first = not asked.seed_text
-    for token in tokens:
+    for token in chain(begun, tokens):
         sys.stdout.write(token.text.lstrip(" ") if first and not tokenizer.char_level else token.text)
         sys.stdout.flush()
         first = False
@@ -123,6 +128,8 @@ class Texts:
     text_column: str | None
     lines: bool
     batch_size: int | None
+    blank: str = "error"
+    overlong: str = "error"
     overwrite: bool = False
 
 
@@ -141,6 +148,11 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
     series = [path.suffix == ".npy" for path in files]
     if any(series) and not all(series):
         raise InputError("give texts, or .npy files of series, not both")
+    for option, given in (("--blank", texts.blank), ("--overlong", texts.overlong)):
+        if given != "error" and all(series):
+            raise InputError(f"{option} is for texts, and {files[0]} holds series; leave it out")
+    if texts.overlong != "error" and pooled.window is None:
+        raise InputError("--overlong is about a window; give --window too, or leave it out")
     with show.progress("encoding") as report:
         if all(series):
             vectors = encoder.encode_series(_series(files), texts.batch_size, report)
@@ -148,7 +160,8 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
             records = read_files(files, text_column=texts.text_column, lines=texts.lines)
             if records.texts is None:
                 raise FileError(f"{files[0]}: holds vectors, not texts")
-            vectors = encoder.encode(records.texts, texts.batch_size, report)
+            vectors = encoder.encode(records.texts, texts.batch_size, report, blank=texts.blank,
+                                     overlong=texts.overlong)
     with replacing_file(output) as part, part.open("wb") as opened:
         np.save(opened, vectors)
     facts = {"file": str(output), "vectors": len(vectors), "dims": vectors.shape[1], "encoder": encoder.name,

@@ -177,7 +177,8 @@ class Reader:
 def _wants_softmax(name: str, owner: str) -> bool:
     if name not in ("softmax", "linear"):
         raise InputError(message(owner, "logits", "given, as the model ends neither with softmax nor linearly", name,
-                                 "logits=False for probabilities, True for what a softmax is still to be taken of"))
+                                 "give logits=False for probabilities, logits=True for what a softmax is still "
+                                 "to be taken of"))
     return name == "linear"
 
 
