@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -319,6 +320,35 @@ def test_series_and_their_errors(tmp_path):
             made.encode_series(bad)
     with pytest.raises(FileError, match=r"has no tokenizer; put it beside the model as NAME\.tokenizer\.json"):
         made.encode(["a"])
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "attention"])
+def test_a_long_text_tells_how_far_it_is(folder, monkeypatch, pooling):
+    monkeypatch.setattr(module, "_TOLD", 512)
+    made = encoder(f"recurrent:{folder / 'words.h5'}(pooling={pooling})")
+    seen = []
+    text = "the old mill and an old man " * 300
+    vectors = made.encode([text, "night"], batch_size=1, progress=lambda done, total: seen.append((done, total)))
+    done = [part for part, _ in seen]
+    assert done == sorted(done) and done[-2:] == [1, 2] and 0.05 < done[0] < 0.5 and len(done) > 3
+    np.testing.assert_array_equal(vectors, made.encode([text, "night"]))
+
+
+def test_one_hot_rows_of_a_long_text_are_made_as_they_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    model = Model.sequential([weights(rng, "SimpleRNN", "rnn", 200, 4)])
+    model.save(tmp_path / "m.safetensors")
+    made = RecurrentEncoder(tmp_path / "m.safetensors", Tokenizer.from_vocabulary({"a": 0, "b": 199}, char_level=True))
+    text = "ab" * 20_000
+    tracemalloc.start()
+    try:
+        vector = made.encode([text])[0]
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert used < 4e6  # all rows would take 32 MB
+    np.testing.assert_array_equal(vector, model.predict(np.tile(np.eye(200, dtype=np.float32)[[0, 199]],
+                                                                (20_000, 1))[None])[0])
 
 
 def test_one_hot_characters_with_unknown_ones_as_zeros(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import pickle
 import sys
+import tracemalloc
 import types
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiyas.errors import FileError, InputError, NotFittedError
+from kiyas.recurrent.pieces import pieces
 from kiyas.recurrent.sequences import pad_sequences
-from kiyas.recurrent.tokenizer import Tokenizer, lower_case
+from kiyas.recurrent.tokenizer import FILTERS, Tokenizer, lower_case
 from kiyas.recurrent.tokenizer_files import tokenizer_from_json
 
 GOLDEN = Path(__file__).parent / "golden" / "text"
@@ -169,6 +171,35 @@ def test_what_was_fitted_is_never_unknown(texts, char_level, lower):
     for text, numbers in zip(texts, made.texts_to_sequences(texts), strict=True):
         assert [made.index_word[n] for n in numbers] == made.split_text(text)
         assert made.unknown(text) == []
+
+
+# -- long texts --------------------------------------------------------------------------------------------
+
+
+@given(st.text("aAΣσ İIı\u0307\u0301.'\n\t-x", max_size=60), st.integers(1, 9), st.booleans(), st.booleans(),
+       st.sampled_from([FILTERS, "", " ", "\n", "-.", "x \n"]), st.sampled_from([" ", "x", "\n", "- ", "  ", "."]),
+       st.sampled_from([None, "tr"]))
+def test_a_text_in_pieces_has_the_words_of_the_whole(text, size, char_level, lower, filters, split, locale):
+    made = Tokenizer(char_level=char_level, lower=lower, filters=filters, split=split, locale=locale if lower else None)
+    parts = list(pieces(text, made, size))
+    assert "".join(parts) == text
+    assert [word for part in parts for word in made.split_text(part)] == made.split_text(text)
+
+
+def test_a_long_text_is_cut_and_its_words_are_not_held():
+    made = Tokenizer(oov_token="?")
+    made.fit_on_texts([" ".join(f"word{i}" for i in range(100))])
+    text = "word1 Word2, word3\nunknown " * 40_000
+    assert max(map(len, pieces(text, made))) < 70_000
+    tracemalloc.start()
+    try:
+        found = np.fromiter(made.iter_numbers(text), np.int64)
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    once = [made.word_index[word] for word in ("word1", "word2", "word3", "?")]
+    np.testing.assert_array_equal(found, np.tile(once, 40_000))
+    assert used < 10e6  # the words alone would take as much
 
 
 # -- what it refuses --------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class Report:
         return next(one.text for one in self.docstrings if one.name == name)
 
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+Progress = Callable[[str], AbstractContextManager[Callable[[float, int], None]]]
 
 
 def run(limit: int | None, html: Path, json: bool) -> None:

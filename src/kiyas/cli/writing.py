@@ -160,6 +160,7 @@ def encode(file: str, files: list[Path], output: Path, pooled: Pooled, texts: Te
             records = read_files(files, text_column=texts.text_column, lines=texts.lines)
             if records.texts is None:
                 raise FileError(f"{files[0]}: holds vectors, not texts")
+            report(0, len(records.texts))
             vectors = encoder.encode(records.texts, texts.batch_size, report, blank=texts.blank,
                                      overlong=texts.overlong)
     with replacing_file(output) as part, part.open("wb") as opened:

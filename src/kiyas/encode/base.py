@@ -18,7 +18,8 @@ import numpy as np
 from kiyas.arrays import count, to_numpy
 from kiyas.errors import InputError, message
 
-Progress = Callable[[int, int], None]
+# (done, total); within long texts, ``done`` counts parts of them.
+Progress = Callable[[float, int], None]
 
 # Texts tokenised at a time: enough to keep a parallel tokenizer busy, few enough to bound memory.
 _INSPECTED = 1024
@@ -78,6 +79,11 @@ class Encoder(ABC):
     def _vectors(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
         """Vectors (texts, dims), and where it is known only now: which texts had a known token."""
 
+    def _watched(self, texts: list[str], report: Callable[[float], None] | None
+                 ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`_vectors`; ``report`` may be called with the part of these texts that was read, from 0 to 1."""
+        return self._vectors(texts)
+
     @abstractmethod
     def _inspect(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Token counts (int64), and whether a text has a token that the model knows (bool)."""
@@ -107,7 +113,7 @@ class Encoder(ABC):
         out = None if self.dims is None else np.zeros((total, self.dims), np.float32)
         done = total - int(usable.sum())
         for rows in self._batches(items, np.flatnonzero(usable), size):
-            raw, known = self._vectors([items[i] for i in rows])
+            raw, known = self._watched([items[i] for i in rows], _part_of(progress, done, len(rows), total))
             vectors = _checked_vectors(raw, rows, self.dims, owner)
             if known is not None and not known.all():
                 if blank == "error":
@@ -181,6 +187,14 @@ class CallableEncoder(Encoder):
             raise InputError(message(f"{self.name}.count_tokens", "count_tokens", "given to the encoder", "None",
                                      "CallableEncoder(function, count_tokens=...)"))
         return checked_counts(self._count(texts), len(texts), f"{self.name}.count_tokens"), np.ones(len(texts), bool)
+
+
+def _part_of(progress: Progress | None, done: int, texts: int, total: int) -> Callable[[float], None] | None:
+    """What tells of a part of some texts as of so many texts."""
+    if progress is None:
+        return None
+    told = progress
+    return lambda part: told(done + part * texts, total)
 
 
 def checked_texts(texts: Iterable[str], owner: str) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,29 +115,46 @@ class RecurrentEncoder(Encoder):
     # -- texts -------------------------------------------------------------------------------------
 
     def _vectors(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        ids = [np.array(one, np.int64) for one in self.tokenizer.texts_to_sequences(texts)]
+        return self._watched(texts, None)
+
+    def _watched(self, texts: list[str], report: Callable[[float], None] | None) -> tuple[np.ndarray, np.ndarray]:
+        ids = [np.fromiter(self.tokenizer.iter_numbers(text), np.int32) for text in texts]
         known = np.array([one.size > 0 for one in ids])
         out = np.zeros((len(texts), self._states.dims), np.float32)
         rows = np.flatnonzero(known)
         if rows.size:
-            out[rows] = self._of_ids([ids[i] for i in rows])
+            out[rows] = self._of_ids([ids[i] for i in rows], report)
         return out, known
 
-    def _of_ids(self, ids: Sequence[np.ndarray]) -> np.ndarray:
+    def _of_ids(self, ids: Sequence[np.ndarray], report: Callable[[float], None] | None) -> np.ndarray:
         padded = None
         if self.window is not None:
             ids = [one[-self.window:] for one in ids]
             padded = np.array([self.window - one.size for one in ids], np.int64)
             ids = [np.concatenate([np.zeros(gap, np.int64), one]) for gap, one in zip(padded, ids, strict=True)]
         if self._states.features is None:
-            return self._states.vectors(ids, padded)
+            return self._states.vectors(ids, padded, report)
         oov = self.tokenizer.oov_token
         outside = None if oov is None else self.tokenizer.word_index.get(oov)
-        return self._states.vectors([one_hot(one, self._states.features, outside, self.name) for one in ids], padded)
+        rows = [_OneHot(one, self._states.features, outside, self.name) for one in ids]
+        return self._states.vectors(rows, padded, report)
 
     def _inspect(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        counts = np.fromiter(map(len, self.tokenizer.texts_to_sequences(texts)), np.int64, len(texts))
+        counts = np.array([sum(1 for _ in self.tokenizer.iter_numbers(text)) for text in texts], np.int64)
         return counts, counts > 0
+
+
+class _OneHot:
+    """Numbers as rows of 0 and 1, made where they are looked at: those of a long text would fill any memory."""
+
+    def __init__(self, ids: np.ndarray, features: int, outside: int | None, owner: str) -> None:
+        self._ids, self._given = ids, (features, outside, owner)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return one_hot(self._ids[part], *self._given)
 
 
 def by_name(spec: str, places: Mapping[str, Path] | None = None) -> RecurrentEncoder:

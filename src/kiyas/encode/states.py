@@ -6,9 +6,9 @@ and are of one length, so a vector does not depend on what else is in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,28 @@ OUTPUT = "output"
 
 # Steps that are read at a time: enough for the kernels, few enough for any memory.
 _CHUNK = 256
+# Steps after which it is told how many were read.
+_TOLD = 1 << 14
+
+
+class Rows(Protocol):
+    """A sequence: an array, or what gives one for a slice of its steps."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
+class _Watch:
+    """Tells how much of many steps was read."""
+
+    def __init__(self, report: Callable[[float], None], steps: int) -> None:
+        self._report, self._steps, self._read, self._told = report, steps, 0, 0
+
+    def add(self, steps: int) -> None:
+        self._read += steps
+        if self._read - self._told >= _TOLD:
+            self._told = self._read
+            self._report(self._read / self._steps)
 
 
 class States:
@@ -65,25 +87,29 @@ class States:
         """Whether long sequences go through in chunks; else each is in memory as a whole."""
         return self._model.whole is None or (self._halves is not None and self._halves[0].streams)
 
-    def vectors(self, rows: Sequence[np.ndarray], padded: np.ndarray | None = None) -> np.ndarray:
+    def vectors(self, rows: Sequence[Rows], padded: np.ndarray | None = None,
+                report: Callable[[float], None] | None = None) -> np.ndarray:
         """The vector of each sequence of ids (time,) or features (time, features): (rows, dims) float32.
 
         ``padded`` (rows,): how many steps at the beginning of each are padding, which is read but not pooled.
+        ``report``: called with the part of all steps that was read, from 0 to 1, where there are many.
         """
         if self._halves is not None and padded is None:  # padding counts, if the model's own pooling counts it
             before, after = self._halves
-            pooled = before.vectors(rows)
+            pooled = before.vectors(rows, None, report)
             return pooled if after is None else np.asarray(after.predict(pooled))
         out = np.empty((len(rows), self.dims), np.float32)
         skip = np.zeros(len(rows), np.int64) if padded is None else padded
+        times = 2 if self.pooling == "attention" else 1  # how often the rows are gone through
+        watch = None if report is None else _Watch(report, times * sum(map(len, rows)))
         for numbers in self._groups(rows):
             lengths = np.array([len(rows[i]) for i in numbers], np.int64)
-            out[numbers] = self._pooled([rows[i] for i in numbers], lengths, skip[numbers])
+            out[numbers] = self._pooled([rows[i] for i in numbers], lengths, skip[numbers], watch)
         return out
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _groups(self, rows: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    def _groups(self, rows: Sequence[Rows]) -> Iterator[np.ndarray]:
         lengths = np.array([len(row) for row in rows], np.int64)
         if self._together:
             yield np.arange(len(rows))
@@ -102,14 +128,14 @@ class States:
             return False
         return True
 
-    def _pooled(self, rows: list[np.ndarray], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    def _pooled(self, rows: list[Rows], lengths: np.ndarray, skip: np.ndarray, watch: _Watch | None) -> np.ndarray:
         if self.pooling == "last":
-            return self._last(rows, lengths)
+            return self._last(rows, lengths, watch)
         if self.pooling == "attention":
-            return self._attended(rows, lengths, skip)
+            return self._attended(rows, lengths, skip, watch)
         worst = -np.inf if self.pooling == "max" else 0.0
         total = np.full((len(rows), self.dims), worst)
-        for start, y in self._chunks(rows, lengths):
+        for start, y in self._chunks(rows, lengths, watch):
             y = np.where(_valid(y, start, lengths, skip)[..., None], y, worst)
             both = np.concatenate([total[:, None], y], axis=1)
             # One after another, whatever the shape: a sum in another order would depend on the batch.
@@ -118,9 +144,9 @@ class States:
             total /= (lengths - skip)[:, None]
         return total.astype(np.float32)
 
-    def _last(self, rows: list[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+    def _last(self, rows: list[Rows], lengths: np.ndarray, watch: _Watch | None) -> np.ndarray:
         last = np.zeros((len(rows), self.dims), np.float32)
-        for start, y in self._chunks(rows, lengths):
+        for start, y in self._chunks(rows, lengths, watch):
             if not self._sequences:
                 here = lengths > start
                 last[here] = y[here]
@@ -129,12 +155,12 @@ class States:
             last[ends] = y[ends, lengths[ends] - start - 1]
         return last
 
-    def _attended(self, rows: list[np.ndarray], lengths: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    def _attended(self, rows: list[Rows], lengths: np.ndarray, skip: np.ndarray, watch: _Watch | None) -> np.ndarray:
         """Through the sequence twice: its last state is known at its end only."""
-        query = self._last(rows, lengths).astype(np.float64) / np.sqrt(self.dims)
+        query = self._last(rows, lengths, watch).astype(np.float64) / np.sqrt(self.dims)
         top = np.full(len(rows), -np.inf)
         weight, total = np.zeros(len(rows)), np.zeros((len(rows), self.dims))
-        for start, y in self._chunks(rows, lengths):
+        for start, y in self._chunks(rows, lengths, watch):
             wide = y.astype(np.float64)
             scores = np.where(_valid(y, start, lengths, skip), (wide * query[:, None]).sum(axis=-1), -np.inf)
             new = np.maximum(top, scores.max(axis=1))
@@ -149,7 +175,7 @@ class States:
             top = new
         return (total / weight[:, None]).astype(np.float32)
 
-    def _chunks(self, rows: list[np.ndarray], lengths: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def _chunks(self, rows: list[Rows], lengths: np.ndarray, watch: _Watch | None) -> Iterator[tuple[int, np.ndarray]]:
         """(number of the first step, outputs of a chunk of all rows). What is behind a row's end means nothing."""
         longest = int(lengths.max())
         if self._model.whole is not None:
@@ -159,9 +185,12 @@ class States:
         stream = self._model.stream(len(rows))
         for start in range(0, longest, _CHUNK):
             stop = min(start + _CHUNK, longest)
-            yield start, stream.feed(self._block(rows, start, stop), lengths=np.clip(lengths - start, 0, stop - start))
+            steps = np.clip(lengths - start, 0, stop - start)
+            yield start, stream.feed(self._block(rows, start, stop), lengths=steps)
+            if watch is not None:
+                watch.add(int(steps.sum()))
 
-    def _block(self, rows: list[np.ndarray], start: int, stop: int) -> np.ndarray:
+    def _block(self, rows: list[Rows], start: int, stop: int) -> np.ndarray:
         # Padding behind the end is 1, an id that every embedding has and that no mask takes for padding.
         shape: tuple[int, ...] = (len(rows), stop - start)
         block = np.ones(shape, np.int64) if self.features is None else np.zeros((*shape, self.features), np.float32)

@@ -14,7 +14,8 @@ from kiyas.encode.known import different_texts, known_items
 from kiyas.encode.passages import split_texts
 from kiyas.errors import InputError, message
 
-Progress = Callable[[int, int], None]
+# (done, total); `done` may count parts of long texts.
+Progress = Callable[[float, int], None]
 # More pairs than these move a 384 × 384 matrix by less than their own noise, and cost encoding time.
 MOST_PAIRS = 4000
 

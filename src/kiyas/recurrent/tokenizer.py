@@ -19,6 +19,7 @@ import numpy as np
 
 from kiyas.directory import write_whole
 from kiyas.errors import InputError, NotFittedError, message
+from kiyas.recurrent.pieces import pieces
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 LOCALES = ("tr", "az")
@@ -182,18 +183,22 @@ class Tokenizer:
 
     def texts_to_sequences(self, texts: Iterable[Text]) -> list[list[int]]:
         """The numbers of the words of each text; unknown words are ``oov_token``, or vanish where there is none."""
-        return [self._numbers(self.split_text(text)) for text in _checked(texts, "texts_to_sequences")]
+        return [list(self.iter_numbers(text)) for text in _checked(texts, "texts_to_sequences")]
 
-    def _numbers(self, words: Iterable[str]) -> list[int]:
+    def iter_numbers(self, text: Text) -> Iterator[int]:
+        """The numbers of a text one after another; of a long one, the words are never in memory all at once.
+
+        >>> list(Tokenizer.from_vocabulary({"cat": 1, "sat": 2}).iter_numbers("The cat sat."))
+        [1, 2]
+        """
         oov = self._oov()
-        found = []
-        for word in words:
-            number = self.word_index.get(word)
-            if number is None or (self.num_words is not None and number >= self.num_words):
-                number = oov
-            if number is not None:
-                found.append(number)
-        return found
+        for piece in pieces(text, self) if isinstance(text, str) else [text]:
+            for word in self.split_text(piece):
+                number = self.word_index.get(word)
+                if number is None or (self.num_words is not None and number >= self.num_words):
+                    number = oov
+                if number is not None:
+                    yield number
 
     def unknown(self, text: Text) -> list[str]:
         """The words of the text that it has no number for, each once.

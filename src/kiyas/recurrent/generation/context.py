@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kiyas.recurrent.pieces import LOOK_AROUND
 from kiyas.recurrent.tokenizer import Tokenizer
-
-# Lower-casing looks at neighbours: a capital sigma at the end of a word, an I before a dot above it.
-_LOOK_AROUND = ("Σ", "\u0307")
 
 
 class Context:
@@ -38,7 +36,7 @@ class Context:
             # The start as it is: lower-casing is for what people write.
             self.ids = [] if start is None else [tokenizer.word_index[start]]
             self.ids += self._numbers(self._parts)
-        self._looks_around = tokenizer.lower and any(mark in part for mark in _LOOK_AROUND for part in self._parts)
+        self._looks_around = tokenizer.lower and any(mark in part for mark in LOOK_AROUND for part in self._parts)
 
     def append(self, word: str) -> bool:
         """Let the text grow by a word. False where numbers from before are others now."""
@@ -66,5 +64,5 @@ class Context:
         t = self.tokenizer
         if not t.char_level:
             return t.split == " " or " " in t.filters
-        self._looks_around = self._looks_around or (t.lower and any(mark in word for mark in _LOOK_AROUND))
+        self._looks_around = self._looks_around or (t.lower and any(mark in word for mark in LOOK_AROUND))
         return not self._looks_around
