@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from inspect import BoundArguments
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kiyas.errors import KiyasError
@@ -24,6 +25,7 @@ _NEGATIVE = re.compile(r"-[\d.][\d.eE+\-, ]*$")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process, if None) and return its exit code."""
+    _open_streams()
     tokens = [f" {t}" if _NEGATIVE.match(t) and "," in t else t for t in (sys.argv[1:] if argv is None else argv)]
     try:
         from cyclopts import CycloptsError
@@ -51,8 +53,7 @@ def _run(command: Callable[..., Any], bound: BoundArguments, where: str) -> int:
         command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has enough; without this Python complains when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
         return 0
     except KiyasError as error:
         from kiyas.cli.wording import in_words
@@ -65,6 +66,23 @@ def _run(command: Callable[..., Any], bound: BoundArguments, where: str) -> int:
         return _fail(where, "there is not enough memory; give vectors as .npy, which is memory-mapped, or fewer texts",
                      1)
     return 0
+
+
+def leave_stdout() -> None:
+    """The reader (head, less) has enough: what is still written goes nowhere, and Python's own flush at exit too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _open_streams() -> None:
+    """Streams that take every character: one that their encoding lacks is written as an escape."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started the process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open to the end
+        elif stream.errors == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _command(app: App, tokens: list[str]) -> str:

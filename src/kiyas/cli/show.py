@@ -56,7 +56,13 @@ def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) 
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output; NaN becomes null."""
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    plain = _plain(value)
+    text = json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has escapes of its own
+        text = json.dumps(plain, indent=1, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -75,7 +81,10 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[float, int], None]]:
-    """A progress bar on standard error, ``report(done, total)``; none where that is no terminal."""
+    """A progress bar on standard error, ``report(done, total)``; none where that is no terminal.
+
+    What is written to ``sys.stdout`` meanwhile comes above the bar, where that is a terminal too.
+    """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -90,7 +99,8 @@ def progress(text: str) -> Iterator[Callable[[float, int], None]]:
 
     # In per cent too, as one long text is 0/1 all the way.
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(),
-                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+                  TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+                  redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(text, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

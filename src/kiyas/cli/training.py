@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from kiyas.cli import show
+from kiyas.cli import leave_stdout, show
 from kiyas.cli.named import measure_of
 from kiyas.encode.files import csv_records, jsonl_records, read_files
 from kiyas.errors import FileError, InputError, message
@@ -108,8 +108,14 @@ def _run(target: Target, told: Callable[[Epoch], str], train: Callable[..., Trai
     out = show.console()
 
     def on_epoch(epoch: Epoch) -> None:
-        if not target.json:
-            out.print(Text(f"epoch {epoch.number}: {told(epoch)}{' *' if epoch.best else ''}"))
+        if target.json:
+            return
+        try:
+            # By sys.stdout, which keeps out of the way of a bar.
+            sys.stdout.write(f"epoch {epoch.number}: {told(epoch)}{' *' if epoch.best else ''}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # a reader that has enough (head) ends no training
+            leave_stdout()
 
     try:
         with show.progress("training") as report:
