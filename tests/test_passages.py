@@ -1,9 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiyas.encode import CallableEncoder, documents_from_passages, search_documents, sentences, split_texts
+from kiyas.encode import CallableEncoder, documents_from_passages, passages, search_documents, sentences, split_texts
 from kiyas.errors import InputError
 
 
@@ -313,3 +315,25 @@ def test_bad_hits(ids, scores, owners, options, words):
 def test_a_search_that_returns_too_few_raises():
     with pytest.raises(InputError, match="'search'"):
         search_documents(lambda rows, fetch: ([[0]], [[.5]]), 1, [0, 0, 1, 1], 2, fetch=3)
+
+
+def test_a_text_without_ends_of_sentences_is_split_in_bounded_memory(monkeypatch):
+    text = "an old man walks past the river " * 20_000
+    seen = []
+
+    def counted(texts):
+        seen.append(len(texts))
+        return words(texts)
+
+    tracemalloc.start()
+    try:
+        found = split_texts([text], passage_tokens=50, count_tokens=counted, overlap=0)
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert " ".join(found.texts) == text.strip()
+    assert max(seen) <= passages._COUNTED
+    assert used < 25 * len(text)
+    monkeypatch.setattr(passages, "_COUNTED", 7)
+    again = split_texts([text[:5000]], passage_tokens=50, count_tokens=words, overlap=0)
+    assert again.texts == found.texts[:len(again)][:-1] + again.texts[-1:]

@@ -8,7 +8,9 @@ passage is counted as it is, and a text with one that is too long is packed anew
 
 from __future__ import annotations
 
+import itertools
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +25,8 @@ _OWNER = "split_texts"
 _WORD = re.compile(r"\S+")
 # Texts handled at a time, which bounds the units held in memory.
 _TEXTS = 256
+# Spans counted at a time, which bounds the strings held in memory.
+_COUNTED = 1 << 14
 
 CountTokens = Callable[[list[str]], Sequence[int] | np.ndarray]
 Span = tuple[int, int]
@@ -45,14 +49,25 @@ class Passages:
         return len(self.texts)
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """A span counted by itself: ``tokens`` without the marks that the model adds to any text."""
+class _Units:
+    """Spans in order, each counted by itself: ``tokens`` without the marks that the model adds to any text.
 
-    start: int
-    stop: int
-    tokens: int
-    sentence: int
+    In columns: a text without ends of sentences has a unit for each of its words.
+    """
+
+    __slots__ = ("sentence", "start", "stop", "tokens")
+
+    def __init__(self) -> None:
+        self.start, self.stop, self.tokens, self.sentence = (array("q") for _ in range(4))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def append(self, start: int, stop: int, tokens: int, sentence: int) -> None:
+        self.start.append(start)
+        self.stop.append(stop)
+        self.tokens.append(tokens)
+        self.sentence.append(sentence)
 
 
 def split_texts(texts: Iterable[str], encoder: Encoder | None = None, *, passage_tokens: int | None = None,
@@ -121,63 +136,80 @@ class _Splitter:
             allowed = {j: allowed[j] - excess for j, excess in over.items() if excess > 0}
         return found
 
-    def _units(self, texts: list[str], numbers: list[int]) -> list[list[_Unit]]:
+    def _units(self, texts: list[str], numbers: list[int]) -> list[_Units]:
         """The units of each text, each counted as it is and within the limit."""
-        units = self._counted(texts, [[(*span, s) for s, span in enumerate(sentences(text))] for text in texts])
-        units = self._finer(texts, units, lambda text, u: [(u.start + m.start(), u.start + m.end()) for m in
-                                                           _WORD.finditer(text[u.start:u.stop])])
+        units = self._counted(texts, [((*span, s) for s, span in enumerate(sentences(text))) for text in texts])
+        units = self._finer(texts, units, lambda text, a, b: ((m.start(), m.end()) for m in _WORD.finditer(text, a, b)))
         # A word may need halving more than once; a character cannot be halved.
-        while any(u.tokens > self.room for one in units for u in one):
+        while any(tokens > self.room for one in units for tokens in one.tokens):
             for number, one in zip(numbers, units, strict=True):
-                bad = next((u for u in one if u.tokens > self.room and u.stop - u.start == 1), None)
-                if bad is not None:
-                    cure = f"text {number} has one of {bad.tokens + self.marks} tokens at character {bad.start}"
-                    raise InputError(message(_OWNER, "passage_tokens", "room for any single character", self.limit,
-                                             cure))
-            units = self._finer(texts, units, lambda _, u: [(u.start, (u.start + u.stop) // 2),
-                                                            ((u.start + u.stop) // 2, u.stop)])
+                for start, stop, tokens in zip(one.start, one.stop, one.tokens, strict=True):
+                    if tokens > self.room and stop - start == 1:
+                        cure = f"text {number} has one of {tokens + self.marks} tokens at character {start}"
+                        raise InputError(message(_OWNER, "passage_tokens", "room for any single character", self.limit,
+                                                 cure))
+            units = self._finer(texts, units, lambda _, a, b: ((a, (a + b) // 2), ((a + b) // 2, b)))
         return units
 
-    def _finer(self, texts: list[str], units: list[list[_Unit]],
-               cut: Callable[[str, _Unit], list[Span]]) -> list[list[_Unit]]:
+    def _finer(self, texts: list[str], units: list[_Units],
+               cut: Callable[[str, int, int], Iterable[Span]]) -> list[_Units]:
         """Units that are too long replaced by their parts, counted."""
-        parts = self._counted(texts, [[(*span, u.sentence) for u in one if u.tokens > self.room
-                                       for span in cut(text, u)] for text, one in zip(texts, units, strict=True)])
-        return [sorted([u for u in one if u.tokens <= self.room] + new, key=lambda u: u.start)
-                for one, new in zip(units, parts, strict=True)]
+        def parts(text: str, one: _Units) -> Iterator[tuple[int, int, int]]:
+            for start, stop, tokens, sentence in zip(one.start, one.stop, one.tokens, one.sentence, strict=True):
+                if tokens > self.room:
+                    for a, b in cut(text, start, stop):
+                        yield a, b, sentence
 
-    def _counted(self, texts: list[str], spans: list[list[tuple[int, int, int]]]) -> list[list[_Unit]]:
-        strings = [text[a:b] for text, one in zip(texts, spans, strict=True) for a, b, _ in one]
-        tokens = iter(self.counter(strings).tolist() if strings else ())
-        return [[_Unit(a, b, next(tokens) - self.marks, s) for a, b, s in one] for one in spans]
+        counted = self._counted(texts, [parts(text, one) for text, one in zip(texts, units, strict=True)])
+        return [self._merged(one, new) if len(new) else one for one, new in zip(units, counted, strict=True)]
+
+    def _merged(self, units: _Units, parts: _Units) -> _Units:
+        made, place = _Units(), 0
+        for i in range(len(units)):
+            if units.tokens[i] <= self.room:
+                made.append(units.start[i], units.stop[i], units.tokens[i], units.sentence[i])
+                continue
+            while place < len(parts) and parts.start[place] < units.stop[i]:
+                made.append(parts.start[place], parts.stop[place], parts.tokens[place], parts.sentence[place])
+                place += 1
+        return made
+
+    def _counted(self, texts: list[str], spans: list[Iterator[tuple[int, int, int]]]) -> list[_Units]:
+        units = [_Units() for _ in texts]
+        flat = ((place, *span) for place, one in enumerate(spans) for span in one)
+        while block := list(itertools.islice(flat, _COUNTED)):
+            tokens = self.counter([texts[place][a:b] for place, a, b, _ in block]).tolist()
+            for (place, a, b, sentence), number in zip(block, tokens, strict=True):
+                units[place].append(a, b, number - self.marks, sentence)
+        return units
 
 
-def _pack(units: list[_Unit], room: int, overlap: int, back: int) -> Iterator[Span]:
+def _pack(units: _Units, room: int, overlap: int, back: int) -> Iterator[Span]:
     """Passages of consecutive units whose counts add up to at most ``room``, at least one unit each."""
     start = 0
     while True:
-        stop, tokens = start + 1, units[start].tokens
-        while stop < len(units) and tokens + units[stop].tokens <= room:
-            tokens += units[stop].tokens
+        stop, tokens = start + 1, units.tokens[start]
+        while stop < len(units) and tokens + units.tokens[stop] <= room:
+            tokens += units.tokens[stop]
             stop += 1
-        yield units[start].start, units[stop - 1].stop
+        yield units.start[start], units.stop[stop - 1]
         if stop == len(units):
             return
-        start = _step_back(units, start, stop, min(back, room - units[stop].tokens), overlap)
+        start = _step_back(units, start, stop, min(back, room - units.tokens[stop]), overlap)
 
 
-def _step_back(units: list[_Unit], start: int, stop: int, left: int, overlap: int) -> int:
+def _step_back(units: _Units, start: int, stop: int, left: int, overlap: int) -> int:
     """Where the next passage starts: after ``start``, and before ``stop`` by ``left`` tokens of ``overlap`` sentences.
 
     ``left`` leaves room for the unit at ``stop``, or the passage would hold nothing new.
     """
     place = stop
     repeated: set[int] = set()
-    while place - 1 > start and units[place - 1].tokens <= left:
-        repeated.add(units[place - 1].sentence)
+    while place - 1 > start and units.tokens[place - 1] <= left:
+        repeated.add(units.sentence[place - 1])
         if len(repeated) > overlap:
             break
-        left -= units[place - 1].tokens
+        left -= units.tokens[place - 1]
         place -= 1
     return place
 
