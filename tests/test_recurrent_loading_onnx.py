@@ -208,6 +208,17 @@ def test_external_data_beside_the_file_are_read_and_no_others(tmp_path):
         recurrent.load(tmp_path / "in" / "c.onnx")
 
 
+def test_the_name_of_an_altered_tensor_is_clipped_and_printable(tmp_path):
+    node = helper.make_node("LSTM", ["X", "W", "R"], ["Y"], hidden_size=3)
+    model = onnx.load(made(tmp_path / "a.onnx", [node], [SEQUENCE], ["Y"], lstm()))
+    model.graph.initializer[0].name = "\x00\x1b\n" * 600
+    model.graph.initializer[0].raw_data = b"\x00" * 5
+    onnx.save(model, tmp_path / "b.onnx")
+    with pytest.raises(FileError, match=r"is altered at the tensor '\\x00\\x1b\\n") as caught:
+        recurrent.load(tmp_path / "b.onnx")
+    assert str(caught.value).isprintable() and len(str(caught.value)) < len(str(tmp_path)) + 500
+
+
 @pytest.mark.parametrize(("nodes", "words"), [
     ([helper.make_node("LSTM", ["X", "X", "R"], ["Y"], hidden_size=3)], "LSTM with weights that are not constant"),
     ([helper.make_node("LSTM", ["X", "R", "R"], ["Y"], hidden_size=3)],
