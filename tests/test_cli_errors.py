@@ -22,7 +22,8 @@ FILES = {
     "qrels.tsv": "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{q}\t1\n" for q in range(5)),
     "one.tsv": "query-id\tcorpus-id\tscore\n0\t900\t1\n1\t3\t1\n", "qids.txt": "0\n1\n2\n3\n4\n",
     "cat.tsv": "cat mammal\n",
-    "pairs.csv": "sentence1,sentence2,score\na cab,a cab,1\nmoon,pool,0\n", "run.txt": "0 Q0 3 1 0.5 sys\n",
+    "pairs.csv": "sentence1,sentence2,score\na cab,a cab,1\nmoon,pool,0\n", "semicolons.csv": "1;2;3\n4;5;6\n",
+    "run.txt": "0 Q0 3 1 0.5 sys\n",
     "dots.txt": "the old mill\n...\nnight moon\n",
 }
 # "$ what was typed", and below it the exit code and the line of the error.

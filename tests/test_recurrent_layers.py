@@ -379,5 +379,6 @@ def test_lengths_do_not_vanish_in_silence():
 @pytest.mark.parametrize("exponent", [-1.0, 0.5, 2.0, 3.0])
 def test_powers_beyond_float32_are_infinity_or_nan_without_a_warning(exponent):
     y = Model.sequential([L.Power("p", exponent)], (None, 3)).predict(np.array([[[0.0, -1e30, 1e30]]], np.float32))
-    wanted = {-1.0: [np.inf, -1e-30, 1e-30], 0.5: [0, np.nan, 1e15], 2.0: [0, np.inf, np.inf], 3.0: [0, -np.inf, np.inf]}
+    wanted = {-1.0: [np.inf, -1e-30, 1e-30], 0.5: [0, np.nan, 1e15], 2.0: [0, np.inf, np.inf],
+              3.0: [0, -np.inf, np.inf]}
     np.testing.assert_allclose(y[0, 0], wanted[exponent], rtol=1e-6)

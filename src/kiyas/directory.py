@@ -201,4 +201,6 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from None
+        # Making a folder where a file is fails as "File exists", which says nothing of what is wrong.
+        reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or error
+        raise FileError(f"{path}: cannot be written ({reason})") from None
