@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,31 @@ def test_a_reader_that_has_enough_ends_no_training(tmp_path):
         running.stdout.close()
         assert (running.stderr.read(), running.wait(120)) == (b"", 0)
     assert (tmp_path / "m.safetensors").exists() and not (tmp_path / "m.safetensors.checkpoint").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are interrupted by signals of POSIX")
+@pytest.mark.parametrize("when", ["kiyas.cli.app", "numpy", "kiyas.cli.writing"])
+def test_ctrl_c_while_the_command_is_imported(when):
+    """Pressed when that module is looked for, which is before anything of it runs."""
+    code = f"""if 1:
+        import os, signal, sys
+        class Pressed:
+            def find_spec(self, name, *_):
+                if name == {when!r}:
+                    sys.meta_path.remove(self)
+                    os.kill(os.getpid(), signal.SIGINT)
+        from kiyas.cli import main
+        sys.meta_path.insert(0, Pressed())
+        sys.exit(main(["recurrent", "generate", {str(WORDS)!r}, "--seed-text", "the"]))"""
+    done = process(sys.executable, "-c", code)
+    # Python may end itself by the signal then, which a shell gives as 130 too.
+    assert done.returncode in (130, -signal.SIGINT)
+    assert re.fullmatch(rb"kiyas( recurrent generate)?: stopped\n", done.stderr), done.stderr
+
+
+def test_the_command_is_there_before_numpy():
+    done = process(sys.executable, "-c", "import sys, kiyas.cli; sys.exit('numpy' in sys.modules)")
+    assert done.returncode == 0
 
 
 BAR = """

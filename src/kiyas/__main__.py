@@ -2,6 +2,10 @@
 
 import sys
 
-from kiyas.cli import main
+try:
+    from kiyas.cli import main
+except KeyboardInterrupt:  # before the command can say so itself
+    sys.stderr.write("kiyas: stopped\n")
+    sys.exit(130)
 
 sys.exit(main())

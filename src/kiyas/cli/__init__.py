@@ -10,13 +10,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from inspect import BoundArguments
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kiyas.errors import KiyasError
 
 if TYPE_CHECKING:
+    from inspect import BoundArguments
+
     from cyclopts import App
 
 # A vector typed in place may begin with a minus, which is no option then.
@@ -25,20 +26,21 @@ _NEGATIVE = re.compile(r"-[\d.][\d.eE+\-, ]*$")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process, if None) and return its exit code."""
-    _open_streams()
-    tokens = [f" {t}" if _NEGATIVE.match(t) and "," in t else t for t in (sys.argv[1:] if argv is None else argv)]
+    where = "kiyas"
     try:
+        _open_streams()
+        tokens = [f" {t}" if _NEGATIVE.match(t) and "," in t else t for t in (sys.argv[1:] if argv is None else argv)]
         from cyclopts import CycloptsError
 
         from kiyas.cli import wording
         from kiyas.cli.app import app
+        where = _command(app, tokens)
     except KeyboardInterrupt:
-        return _fail("kiyas", "stopped", 130)
+        return _fail(where, "stopped", 130)
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("cyclopts", "rich"):
             raise
-        return _fail("kiyas", f"the command needs {error.name}, which is not installed: pip install 'kiyas[cli]'", 1)
-    where = _command(app, tokens)
+        return _fail(where, f"the command needs {error.name}, which is not installed: pip install 'kiyas[cli]'", 1)
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         return _run(command, bound, where)
