@@ -187,11 +187,11 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 def require_writable(path: Path) -> None:
     """Before minutes of work: raise `FileError` unless a file or directory can be made there; makes its directory."""
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    probe = path.with_name(f"{path.name}.probe-{os.getpid()}")
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
-        part.unlink()
+        probe.touch()
+        probe.unlink()
 
 
 @contextmanager
