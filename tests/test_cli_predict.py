@@ -229,6 +229,9 @@ def test_numbers_that_do_not_fit_are_named_where_they_stand(run, tmp_path, monke
             series[0].check(x)
         with pytest.raises(InputError, match=r"row 2, step 7"):
             series[0].predict(x)
+    np.save(tmp_path / "far.npy", np.full((2, 4, 3), 1e300))
+    assert "the series must be of at most 3.403e+38 in size, as far as float32 goes, got 1e+300 at number 0" in run(
+        "encode", tmp_path / "m.safetensors", tmp_path / "far.npy", "-o", tmp_path / "v.npy", code=1)
     ids = np.ones((4, 5), np.int64)
     ids[3, 4] = 99
     np.save(tmp_path / "ids.npy", ids)

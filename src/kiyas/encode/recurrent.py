@@ -110,7 +110,13 @@ class RecurrentEncoder(Encoder):
             raise InputError(message(owner, "series", wanted, f"shape {row.shape} of {row.dtype} at number {number}"))
         if not np.isfinite(row).all():
             raise InputError(message(owner, "series", "finite", f"NaN or infinity at number {number}"))
-        return row.astype(np.float32)
+        with np.errstate(over="ignore"):
+            narrow = row.astype(np.float32)
+        if not np.isfinite(narrow).all():
+            raise InputError(message(owner, "series", f"of at most {np.finfo(np.float32).max:.4g} in size, as far as "
+                                     "float32 goes", f"{row.flat[int(np.argmin(np.isfinite(narrow)))]} at number "
+                                     f"{number}"))
+        return narrow
 
     # -- texts -------------------------------------------------------------------------------------
 
