@@ -6,8 +6,9 @@
 [[0]]
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kiyas.lazy import names
 
 if TYPE_CHECKING:
     from kiyas.errors import (
@@ -43,8 +44,7 @@ _HOMES = {
     "measures.attention": ("attention",),
     "search": ("Explanation", "Hits", "Index"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("errors", "measures", "search")
+__getattr__, __dir__ = names(__name__, _HOMES, ("errors", "measures", "search"))
 
 __version__ = "0.1.0"
 
@@ -71,15 +71,3 @@ __all__ = [
     "reduce",
     "user_measure",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -9,8 +9,9 @@
 ((1, 1), (1, 1))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kiyas.lazy import names
 
 if TYPE_CHECKING:
     from kiyas.recurrent import keras, layers
@@ -55,8 +56,7 @@ _HOMES = {
     "training": ("Epoch", "LanguageModel", "Schedule", "SentenceEncoder", "Trained", "train_language_model",
                  "train_sentence_encoder"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("keras", "layers")
+__getattr__, __dir__ = names(__name__, _HOMES, ("keras", "layers"))
 
 __all__ = [
     "Activation", "Epoch", "GRUCell", "GRUGates", "Generated", "LSTMCell", "LSTMGates", "LanguageModel", "LayerNorm",
@@ -65,15 +65,3 @@ __all__ = [
     "layers", "load", "pad_sequences", "register_layer", "to_torch", "tokenizer_from_json", "train_language_model",
     "train_sentence_encoder",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
