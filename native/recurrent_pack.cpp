@@ -7,6 +7,9 @@
 
 #include "recurrent.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 #if defined(__SSE__)
 #include <immintrin.h>
 #endif
@@ -53,12 +56,23 @@ bool all_finite(const float* x, int64_t count) {
   return !(reached >> 31);
 }
 
+namespace {
+// Memory from kMany bytes on lies in whole large pages, where there are such: small ones lie anywhere, and where many of a
+// cell's share places in the second cache, its steps are up to 8 % slower.
+constexpr int64_t kMany = 1 << 17, kLargePage = 1 << 21;
+std::align_val_t alignment(int64_t bytes) { return std::align_val_t(bytes < kMany ? kLine : kLargePage); }
+}  // namespace
+
 Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
-  data_ = ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), std::align_val_t(kLine));
+  const int64_t whole = bytes < kMany ? std::max<int64_t>(bytes, 1) : (bytes + kLargePage - 1) / kLargePage * kLargePage;
+  data_ = ::operator new(static_cast<size_t>(whole), alignment(bytes));
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kMany) madvise(data_, static_cast<size_t>(whole), MADV_HUGEPAGE);
+#endif
   std::memset(data_, 0, static_cast<size_t>(bytes));
 }
 Aligned::~Aligned() {
-  if (data_) ::operator delete(data_, std::align_val_t(kLine));
+  if (data_) ::operator delete(data_, alignment(bytes_));
 }
 
 // ---- packing ----------------------------------------------------------------------------------------------------------
