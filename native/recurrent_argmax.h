@@ -7,12 +7,9 @@
 
 namespace kiyas {
 
-// Inputs that 8-bit products of may be summed in 32 bits.
-constexpr int64_t kMostCodes = 130'000;
-
 class Argmax {
  public:
-  // `dense` is of these weights, in float32, and this bias (or null), all finite; up to kMostCodes inputs.
+  // `dense` is of these weights, in float32, and this bias (or null), all finite; sums of its 8-bit products fit 32 bits.
   Argmax(const Dense& dense, const float* weights, const float* bias);
 
   // The output of W·x + b that is largest, or -1 where that is not certain: sums may overflow, or another output is so near

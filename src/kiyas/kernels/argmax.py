@@ -6,10 +6,7 @@ import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.kernels import _native
-from kiyas.kernels.recurrent import Linear, all_finite
-
-# Inputs that sums of 8-bit products may have in 32 bits.
-MOST_INPUTS = 130_000
+from kiyas.kernels.recurrent import MOST_CODED, Linear, all_finite
 
 
 class Argmax:
@@ -27,8 +24,8 @@ class Argmax:
     """
 
     def __init__(self, linear: Linear, weights: np.ndarray, bias: np.ndarray | None = None) -> None:
-        if linear.precision != "float32" or linear.inputs > MOST_INPUTS:
-            raise InputError(message("Argmax", "linear", f"of float32 weights and up to {MOST_INPUTS} inputs",
+        if linear.precision != "float32" or linear.inputs > MOST_CODED:
+            raise InputError(message("Argmax", "linear", f"of float32 weights and up to {MOST_CODED} inputs",
                                      f"{linear.precision} and {linear.inputs} inputs"))
         w = np.ascontiguousarray(weights, np.float32)
         b = None if bias is None else np.ascontiguousarray(bias, np.float32)

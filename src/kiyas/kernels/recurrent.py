@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from kiyas.kernels.argmax import Argmax
 
 PRECISIONS = ("float32", "bfloat16", "int8")
+# Inputs whose 8-bit products, 127 · 127 each, add up within 32 bits.
+MOST_CODED = 130_000
 # Activations of the compiled code and their parameters; the order is that of `Activation` in native/recurrent.h, where
 # hard_sigmoid_fifth is hard_sigmoid with other numbers.
 ACTIVATIONS: dict[str, dict[str, float]] = {
@@ -142,8 +144,8 @@ def _bias(value: Any, owner: str, name: str, rows: int) -> np.ndarray | None:
 def _precision(value: str, owner: str, *inputs: int) -> int:
     if value not in PRECISIONS:
         raise InputError(message(owner, "precision", f"one of {', '.join(PRECISIONS)}", repr(value)))
-    if value == "int8" and max(inputs) > 130_000:  # 127 · 127 an input must fit 32 bits
-        raise InputError(message(owner, "precision", "float32 or bfloat16 for more than 130000 inputs", "int8"))
+    if value == "int8" and max(inputs) > MOST_CODED:
+        raise InputError(message(owner, "precision", f"float32 or bfloat16 for more than {MOST_CODED} inputs", "int8"))
     return PRECISIONS.index(value)
 
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from kiyas.errors import InputError, message
-from kiyas.kernels.argmax import MOST_INPUTS, Argmax
-from kiyas.kernels.recurrent import PRECISIONS, Linear
+from kiyas.kernels.argmax import Argmax
+from kiyas.kernels.recurrent import MOST_CODED, PRECISIONS, Linear
 from kiyas.recurrent.activations import Activation, find
 from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, numbers
 
@@ -53,7 +53,7 @@ class Dense(Layer):
     @cached_property
     def argmax(self) -> Argmax | None:
         """Where the product is largest; None where all outputs tell as quickly, or nothing else can."""
-        if self.precision != "float32" or self.weights.size < _MANY or self.weights.shape[1] > MOST_INPUTS:
+        if self.precision != "float32" or self.weights.size < _MANY or self.weights.shape[1] > MOST_CODED:
             return None
         return Argmax(self.linear, self.weights, self.bias)
 
