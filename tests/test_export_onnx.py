@@ -210,6 +210,10 @@ POINTWISE = {
     "slice": layers.Slice("s", 1, 1, 5, 2), "slice back": layers.Slice("s", -1, -1, None, -1),
     "pad": layers.Pad("p", 1, 2, 1, value=0.5), "pad mirror": layers.Pad("p", 1, 2, 3, "reflect"),
     "pad edge": layers.Pad("p", -1, 1, 2, "edge"), "feature mean": layers.FeatureMean("m"),
+    "plus": layers.Arithmetic("a", "add", 0.1), "from": layers.Arithmetic("a", "subtract", np.ones((TIME, M)), True),
+    "third": layers.Arithmetic("a", "divide", np.arange(M) + 3.0),
+    "over": layers.Arithmetic("a", "divide", [[[0.3]]], True),
+    "times": layers.Arithmetic("a", "multiply", np.arange(M)),
     "square": layers.Power("p", 2.0), "cube": layers.Power("p", 3.0),
 }
 
@@ -219,7 +223,7 @@ def test_layers_without_a_state(name, tmp_path):
     check(tmp_path, Model.sequential([POINTWISE[name]], (TIME, M)), sequences())
 
 
-@pytest.mark.parametrize("kind", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"])
+@pytest.mark.parametrize("kind", ["Add", "Subtract", "Multiply", "Divide", "Average", "Maximum", "Minimum"])
 def test_merging(kind, tmp_path):
     model = Model([Node(Input("a", (None, M))), Node(Input("b", (M,))), Node(getattr(layers, kind)("m"),
                                                                            ((0, 0), (1, 0)))], [0, 1], [(2, 0)])

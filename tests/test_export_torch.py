@@ -158,7 +158,7 @@ def test_layers_without_a_state(torch, name):
     check(torch, Model.sequential([POINTWISE[name]], (TIME, M)), sequences())
 
 
-@pytest.mark.parametrize("kind", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"])
+@pytest.mark.parametrize("kind", ["Add", "Subtract", "Multiply", "Divide", "Average", "Maximum", "Minimum"])
 def test_merging(torch, kind):
     model = Model([Node(Input("a", (None, M))), Node(Input("b", (M,))), Node(getattr(layers, kind)("m"),
                                                                            ((0, 0), (1, 0)))], [0, 1], [(2, 0)])

@@ -1,5 +1,6 @@
 """Layers against what Keras 2.15 gave for the same weights and inputs (golden/recurrent/layers.npz)."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -322,6 +323,41 @@ def test_all_that_keras_gave_is_compared():
              "stateful", "attention masked", "shared nested", "encoder decoder"}
     named |= {f"bidirectional {m} {s}" for m in ("concat", "sum", "mul", "ave", None) for s in (True, False)}
     assert {n for n in golden() if not n.startswith("activation ")} == named
+
+
+@pytest.mark.parametrize("layer", [
+    L.PReLU("it", np.arange(12.0).reshape(4, 3)), L.Scale("it", np.arange(12.0).reshape(4, 3), np.array(0.0)),
+    L.Scale("it", np.array(1.0), np.ones((4, 1))), L.Arithmetic("it", "add", np.arange(12.0).reshape(1, 4, 3)),
+], ids=lambda layer: type(layer).__name__)
+def test_constants_that_differ_from_step_to_step_are_not_taken_step_by_step(layer):
+    model = Model.sequential([layer], (4, 3))
+    with pytest.raises(InputError, match="'it' needs all time steps at once"):
+        model.step(np.ones((1, 3)))
+    with pytest.raises(InputError, match="'it' needs all time steps at once"):
+        model.stream(1)
+
+
+def test_constants_of_one_step_are():
+    x = np.random.default_rng(3).normal(size=(2, 4, 3)).astype(np.float32)
+    for constant in (np.array(0.3), np.arange(3) / 7, np.arange(3).reshape(1, 1, 3) / 7):
+        model = Model.sequential([L.Arithmetic("it", "divide", constant + 1, first=True)], (None, 3))
+        stream = model.stream(2)
+        whole = np.concatenate([stream.feed(x[:, :1]), stream.feed(x[:, 1:])], axis=1)
+        assert np.array_equal(whole, model.predict(x))
+        assert np.array_equal(whole, (constant + 1).astype(np.float32) / x)
+
+
+@pytest.mark.parametrize(("shape", "constant", "gives"), [
+    ((4, 3), (4, 1), (None, 4, 3)), ((4, 1), (3,), (None, 4, 3)), ((None, 3), (4, 3), (None, 4, 3)),
+    ((3,), (1, 3), (None, 3)), ((3,), (2, 3), None), ((3,), (1, 1, 3), None), ((4, 3), (3, 1), None),
+    ((4, 3), (2, 1, 1), None)])
+def test_a_constant_fits_but_for_the_batch(shape, constant, gives):
+    layer = L.Arithmetic("it", "add", np.ones(constant))
+    if gives is None:
+        with pytest.raises(InputError, match=rf"to which a constant of shape {re.escape(str(constant))} fits"):
+            layer.shapes(((None, *shape),))
+    else:
+        assert layer.shapes(((None, *shape),)) == (gives,)
 
 
 # -- what Keras has no case for ----------------------------------------------------------------------------------------

@@ -551,16 +551,92 @@ TENSOR = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "kera
      r"layer 'it' is of class MultiHeadAttention, which is not known; register_layer\('MultiHeadAttention', …\)"),
     (functional("TFOpLambda", ["x", 0, 0, {"y": 2.0, "name": None}]),
      "layer 'it' is of class TFOpLambda, an operation in the code of the model, which is not supported"),
-    (functional("TFOpLambda", [["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0]}]]), "is of class TFOpLambda, an op"),
+    (functional("TFOpLambda", [["_CONSTANT_VALUE", -1, 1.0, {"y": ["x", 0, 0]}]],
+                config={"name": "it", "function": "math.pow"}), r"is of class TFOpLambda \(math.pow\), an op"),
     (functional("SlicingOpLambda", ["x", 0, 0, {"slice_spec": [{"start": None}, -1]}]),
      "is of class SlicingOpLambda, an"),
-    (functional("TrueDivide", {"args": [TENSOR, 4.0], "kwargs": {}}, module="keras.src.ops.numpy"),
-     r"is of class TrueDivide, an operation in the code .*; save the model with a layer in its place \(Rescaling for"),
-    (functional("Multiply", {"args": [TENSOR, 2.0], "kwargs": {}}, module="keras.src.ops.numpy"),
-     "operation Multiply 'it' gets 2.0, which is no tensor, and not supported"),
+    (functional("Power", {"args": [TENSOR, 2], "kwargs": {}}, module="keras.src.ops.numpy"),
+     r"is of class Power, an operation in the code .* \(sums, differences, products and quotients are\); save the"),
+    (functional("Maximum", {"args": [TENSOR, 0.0], "kwargs": {}}, module="keras.src.ops.numpy"),
+     "operation Maximum 'it' gets 0.0, which is no tensor, and not supported"),
 ])
 def test_an_unknown_class_is_named_whatever_it_is_called_with(tmp_path, config, words):
     with pytest.raises(FileError, match=words):
+        recurrent.load(legacy(tmp_path / "a.h5", {}, config, "2.15.0"))
+
+
+def operation(kind, *args, dtype="float32", **kwargs):
+    """An operation of Keras 3 on x, which is named X among the arguments."""
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "dtype": dtype,
+                                                           "keras_history": ["x", 0, 0]}}
+    node = {"args": [tensor if a == "X" else a for a in args], "kwargs": kwargs}
+    return functional(kind, node, module="keras.src.ops.numpy")
+
+
+def lambda_(function, node, dtype="float32"):
+    """An operation of Keras 2 on x."""
+    config = functional("TFOpLambda", node, config={"name": "it", "function": function, "dtype": "float32"})
+    config["config"]["layers"][0]["config"]["dtype"] = dtype
+    return config
+
+
+@pytest.mark.parametrize("tag", ["k2.keras", "k3.keras", "k3.h5"])
+def test_arithmetic_is_that_of_keras_bit_for_bit(tag):
+    io = np.load(GOLDEN / f"arithmetic_{tag[:2]}.npz")
+    found = recurrent.load(GOLDEN / f"arithmetic_{tag}").predict([io[f"x{k}"] for k in range(3)])
+    for k in range(8):  # the last is an LSTM
+        assert found[k].dtype == np.float32 and np.array_equal(found[k], io[f"y{k}"])
+
+
+@pytest.mark.parametrize(("config", "wanted"), [
+    (operation("Divide", 3, "X"), lambda x: np.float32(3) / x),
+    (operation("Add", "X", {"class_name": "__tensor__", "config": {"value": [1, 2.5, 3], "dtype": "float32"}}),
+     lambda x: x + np.array([1, 2.5, 3], np.float32)),
+    (operation("Subtract", "X", x2=0.1), lambda x: x - np.float32(0.1)),
+    (operation("TrueDivide", "X", 0), lambda x: x / np.float32(0)),
+    (operation("TrueDivide", "X", "X"), lambda x: x / x),
+    (operation("Negative", "X"), lambda x: -x),
+    (lambda_("math.add", [["x", 0, 0, {"y": ["x", 0, 0]}]]), lambda x: x + x),
+    (lambda_("compat.v1.math.scalar_mul", ["_CONSTANT_VALUE", -1, 0.1, {"x": ["x", 0, 0], "name": None}]),
+     lambda x: np.float32(0.1) * x),
+    (lambda_("realdiv", ["x", 0, 0, {"y": 7, "name": "seventh"}]), lambda x: x / np.float32(7)),
+    (lambda_("math.subtract", [["_CONSTANT_VALUE", -1, [1.0, 2.0, 0.1], {"y": ["x", 0, 0], "name": None}]]),
+     lambda x: np.array([1, 2, 0.1], np.float32) - x),
+    (lambda_("math.negative", ["x", 0, 0, {"name": None}]), lambda x: -x),
+])
+def test_arithmetic_in_every_form(tmp_path, config, wanted):
+    x = np.array([[0.3, -1.7, 0.0], [2.9, 1e-30, -0.0]], np.float32)
+    found = recurrent.load(legacy(tmp_path / "a.h5", {}, config, "2.15.0")).predict(x)
+    with np.errstate(all="ignore"):
+        assert np.array_equal(found.view(np.int32), wanted(x).view(np.int32))
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    (operation("Add", "X", True), "operation Add 'it' gets True, which is neither a tensor nor numbers, and not supp"),
+    (operation("Add", "X", ["X", 1.0]), "operation Add 'it' gets \\['X', 1.0\\], which is neither a tensor nor num"),
+    (operation("Add", "X"), "operation Add 'it' is called in a way that is not supported"),
+    (operation("Multiply", "X", 1, 2), "operation Multiply 'it' is called in a way that is not supported"),
+    (operation("Multiply", "X", 2.0, sparse=1), "operation Multiply 'it' is called in a way that is not supported"),
+    (operation("Add", "X", [[1.0], [1.0, 2.0]]), "Add 'it': its constant is altered: "),
+    (operation("Add", "X", float("inf")), "'constant' must be finite floats of shape \\(\\), got NaN or infinity"),
+    (operation("Add", "X", [1.0, 2.0]), "of a shape to which a constant of shape \\(2,\\) fits, got shape \\(None, 3"),
+    (operation("Add", "X", [[1.0], [2.0]]), "of a shape to which a constant of shape \\(2, 1\\) fits"),
+    (operation("Multiply", "X", 2, dtype="int32"), r"works on whole numbers \(int32\), which is not supported; give"),
+    (lambda_("math.multiply", ["x", 0, 0, {"y": 2}], "int64"), r"Multiply 'it' works on whole numbers \(int64\)"),
+    (lambda_("math.multiply", ["x", 0, 0, 2]), "operation Multiply 'it' is called in a way that is not supported"),
+])
+def test_arithmetic_that_is_not_of_floats_or_does_not_fit_is_refused(tmp_path, config, words):
+    with pytest.raises(FileError, match=words):
+        recurrent.load(legacy(tmp_path / "a.h5", {}, config, "2.15.0"))
+
+
+def test_signals_of_other_ranks_are_not_added(tmp_path):
+    """Keras would add step t of one to row t of the other."""
+    config = operation("Add", "X", {"class_name": "__keras_tensor__", "config": {"keras_history": ["y", 0, 0]}})
+    config["config"]["layers"].insert(0, {"class_name": "InputLayer", "name": "y", "inbound_nodes": [],
+                                          "config": {"name": "y", "batch_shape": [None, 4, 3]}})
+    config["config"]["input_layers"].append(["y", 0, 0])
+    with pytest.raises(FileError, match=r"gets signals of shapes \(None, 3\) and \(None, 4, 3\), whose axes Keras"):
         recurrent.load(legacy(tmp_path / "a.h5", {}, config, "2.15.0"))
 
 

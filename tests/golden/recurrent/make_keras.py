@@ -2,6 +2,7 @@
 
 Run once with Keras 2.15 (TensorFlow 2.15) and once with Keras 3.15 (any backend): python make_keras.py
 and once with Keras 3.3, which makes masks of merged signals otherwise: python make_keras.py merge
+A name of one of the models alone (merge, calculate) makes that one.
 """
 
 import os
@@ -195,6 +196,22 @@ def operate():
                                np.array([[1, 2, 3, 4, 5, 0], [0, 0, 4, 4, 0, 1]], np.int32)])
 
 
+def calculate():
+    """Arithmetic with constants and between tensors: eight outputs without a layer, and one that no mask gets to."""
+    x, y, ids = Input((5, 3), name="x"), Input((5, 1), name="y"), Input((5,), dtype="int32", name="z")
+    e = layers.Embedding(9, 3, mask_zero=True)(ids)
+    steps = np.arange(15, dtype=np.float32).reshape(5, 3) / 7
+    left = np.array([0.1, 0.2, 0.3], np.float32)
+    made = [1.0 - x / 3, -(x * 0.1) - 0.7, 0.3 / (x + y), (x - y) / (x * x + 1), 2 * x + np.float32(0.1), x * steps,
+            left - x if TWO else keras.ops.subtract(left, x), y + np.ones((1, 1, 4), np.float32) / 3]
+    model = Model([x, y, ids], [*made, layers.LSTM(2)(e * 0.5 + x)])
+    randomise(model, 10)
+    rng = np.random.default_rng(11)
+    save(model, "arithmetic", [rng.standard_normal((2, 5, 3)).astype(np.float32),
+                               rng.standard_normal((2, 5, 1)).astype(np.float32),
+                               np.array([[1, 2, 0, 0, 4], [0, 7, 8, 1, 0]], np.int32)], h5=not TWO)
+
+
 def main():
     """Write everything of this version."""
     HERE.mkdir(exist_ok=True)
@@ -213,6 +230,7 @@ def main():
     translate()
     nest()
     merge()
+    calculate()
     if not TWO:
         operate()
     if TWO:
@@ -230,4 +248,4 @@ def main():
 
 
 if __name__ == "__main__":
-    merge() if sys.argv[1:] == ["merge"] else main()
+    {"merge": merge, "calculate": calculate}[sys.argv[1]]() if sys.argv[1:] else main()

@@ -130,6 +130,13 @@ def scale(w: Writer, layer: kinds.Scale, inputs: list[Wire]) -> list[Wire]:
     return [inputs[0]._replace(name=w.op("Add", y, w.array(layer.offset)))]
 
 
+def arithmetic(w: Writer, layer: kinds.Arithmetic, inputs: list[Wire]) -> list[Wire]:
+    """A signal and a constant."""
+    kind = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div"}[layer.operation]
+    both = [inputs[0].name, w.array(layer.constant)]
+    return [Wire(w.op(kind, *(reversed(both) if layer.first else both)), inputs[0].rank)]
+
+
 def same(_w: Writer, _layer: Layer, inputs: list[Wire]) -> list[Wire]:
     """What works in training only."""
     return [inputs[0]]
@@ -179,8 +186,8 @@ def merge(w: Writer, layer: Merge, inputs: list[Wire]) -> list[Wire]:
     rank = max(i.rank for i in inputs)
     names = [i.name if i.rank == rank else w.op("Unsqueeze", i.name, w.ints(*range(1, 1 + rank - i.rank)))
              for i in inputs]
-    kind = {"Add": "Add", "Average": "Add", "Subtract": "Sub", "Multiply": "Mul", "Maximum": "Max",
-            "Minimum": "Min"}[type(layer).__name__]
+    kind = {"Add": "Add", "Average": "Add", "Subtract": "Sub", "Multiply": "Mul", "Divide": "Div",
+            "Maximum": "Max", "Minimum": "Min"}[type(layer).__name__]
     mask = _common(w, inputs, layer.masks)
     if layer.masks == "any" and any(i.mask is not None for i in inputs) and kind in ("Mul", "Max", "Min"):
         masks = [None if i.mask is None else w.op("Unsqueeze", i.mask, w.ints(2)) for i in inputs]
@@ -331,7 +338,8 @@ LAYERS: dict[type[Layer], Callable[..., list[Wire]]] = {
     kinds.Flatten: flatten, kinds.Reshape: reshape, kinds.Permute: permute, kinds.RepeatVector: repeat,
     kinds.Cropping: cropping, kinds.ZeroPadding: zero_padding, kinds.UpSampling: up_sampling,
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
-    kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention, kinds.Dot: dot,
-    kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Slice: cut, kinds.Pad: pad,
+    kinds.Minimum: merge, kinds.Divide: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
+    kinds.Dot: dot, kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention,
+    kinds.Arithmetic: arithmetic, kinds.Slice: cut, kinds.Pad: pad,
     kinds.Power: power, kinds.FeatureMean: feature_mean,
 }

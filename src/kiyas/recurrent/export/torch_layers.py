@@ -147,6 +147,18 @@ def scale(torch: Any, layer: kinds.Scale) -> Part:
         values=inputs[0].values * module["scale"] + module["offset"])])
 
 
+def arithmetic(torch: Any, layer: kinds.Arithmetic) -> Part:
+    """A signal and a constant."""
+    module = torch.nn.ParameterDict({"constant": tensor(torch, layer.constant)})
+    step = {"add": torch.add, "subtract": torch.sub, "multiply": torch.mul, "divide": torch.div}[layer.operation]
+
+    def run(inputs: list[Flow]) -> list[Flow]:
+        x, constant = inputs[0].values, module["constant"]
+        return [Flow(step(constant, x) if layer.first else step(x, constant))]
+
+    return Part(module, run)
+
+
 def global_average(_torch: Any, layer: kinds.GlobalAverage) -> Part:
     """The mean over the steps that count."""
 
@@ -173,7 +185,7 @@ def merge(torch: Any, layer: Merge) -> Part:
     """Several signals number by number."""
     steps: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
         kinds.Add: torch.add, kinds.Average: torch.add, kinds.Subtract: torch.sub, kinds.Multiply: torch.mul,
-        kinds.Maximum: torch.maximum, kinds.Minimum: torch.minimum}
+        kinds.Divide: torch.div, kinds.Maximum: torch.maximum, kinds.Minimum: torch.minimum}
     step = steps[type(layer)]
 
     def run(inputs: list[Flow]) -> list[Flow]:
@@ -351,9 +363,9 @@ LAYERS: dict[type[Layer], Callable[[Any, Any], Part]] = {
         lambda x: torch.nn.functional.pad(x, (0, 0, layer.front, layer.behind)), ends=True),
     kinds.UpSampling: lambda _, layer: _plain(lambda x: x.repeat_interleave(layer.times, 1), ends=True),
     kinds.Add: merge, kinds.Subtract: merge, kinds.Multiply: merge, kinds.Average: merge, kinds.Maximum: merge,
-    kinds.Minimum: merge, kinds.Concatenate: concatenate, kinds.Attention: attention,
-    kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention, kinds.Dot: _dot,
-    kinds.Slice: _slice, kinds.Pad: _pad,
+    kinds.Minimum: merge, kinds.Divide: merge, kinds.Arithmetic: arithmetic, kinds.Concatenate: concatenate,
+    kinds.Attention: attention, kinds.AdditiveAttention: attention, kinds.WeightedAttention: weighted_attention,
+    kinds.Dot: _dot, kinds.Slice: _slice, kinds.Pad: _pad,
     kinds.Power: lambda _, layer: _plain(lambda x: x**layer.exponent),
     kinds.FeatureMean: lambda _, layer: _plain(lambda x: x.mean(-1, keepdim=True)),  # noqa: ARG005
 }

@@ -1,5 +1,6 @@
 """Frozen layers: what a `Model` is made of."""
 
+from kiyas.recurrent.layers.arithmetic import Arithmetic
 from kiyas.recurrent.layers.attention import AdditiveAttention, Attention, WeightedAttention
 from kiyas.recurrent.layers.base import Context, Layer, Shape, Signal
 from kiyas.recurrent.layers.bidirectional import Bidirectional
@@ -20,6 +21,7 @@ from kiyas.recurrent.layers.merge import (
     Add,
     Average,
     Concatenate,
+    Divide,
     Dot,
     Maximum,
     Minimum,
@@ -39,10 +41,10 @@ from kiyas.recurrent.layers.shape import (
 )
 
 __all__ = [
-    "ActivationLayer", "Add", "AdditiveAttention", "Attention", "Average", "AveragePool", "Backward",
-    "BatchNormalization", "Bidirectional", "Concatenate", "Context", "Conv1D", "Cropping", "Dense", "Dot", "Dropout",
-    "Elementwise", "Embedding", "FeatureMean", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input", "LSTM", "Layer",
-    "LayerNormalization", "Masking", "MaxPool", "Maximum", "Minimum", "Multiply", "Nested", "PReLU", "Pad", "Permute",
-    "Power", "Recurrent", "RepeatVector", "Reshape", "Scale", "Shape", "Signal", "SimpleRNN", "Slice", "Subtract",
-    "TimeDistributed", "Unmasked", "UpSampling", "WeightedAttention", "ZeroPadding",
+    "ActivationLayer", "Add", "AdditiveAttention", "Arithmetic", "Attention", "Average", "AveragePool", "Backward",
+    "BatchNormalization", "Bidirectional", "Concatenate", "Context", "Conv1D", "Cropping", "Dense", "Divide", "Dot",
+    "Dropout", "Elementwise", "Embedding", "FeatureMean", "Flatten", "GRU", "GlobalAverage", "GlobalMax", "Input",
+    "LSTM", "Layer", "LayerNormalization", "Masking", "MaxPool", "Maximum", "Minimum", "Multiply", "Nested", "PReLU",
+    "Pad", "Permute", "Power", "Recurrent", "RepeatVector", "Reshape", "Scale", "Shape", "Signal", "SimpleRNN", "Slice",
+    "Subtract", "TimeDistributed", "Unmasked", "UpSampling", "WeightedAttention", "ZeroPadding",
 ]

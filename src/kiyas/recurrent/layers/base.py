@@ -184,6 +184,11 @@ def _shown(shape: tuple[int | None, ...]) -> str:
     return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
 
+def constant_time(*constants: np.ndarray) -> Time:
+    """How a layer of constants goes through time: those of several rows, which stand for steps, need to know which."""
+    return "whole" if any(c.ndim > 1 and c.shape[-2] > 1 for c in constants) else "pointwise"
+
+
 def numbers(signal: Signal) -> np.ndarray:
     """The values as float32 in C order."""
     return np.ascontiguousarray(signal.values, np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.recurrent.activations import Activation, find
-from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, numbers
+from kiyas.recurrent.layers.base import FRESH, Arrays, Context, Layer, Shape, Signal, Time, constant_time, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,10 @@ class PReLU(Elementwise):
     def __post_init__(self) -> None:
         self._weights("slopes", *(None,) * np.ndim(self.slopes))
 
+    @property
+    def time(self) -> Time:
+        return constant_time(self.slopes)
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, self.slopes * x)
 
@@ -77,6 +81,10 @@ class Scale(Elementwise):
     def __post_init__(self) -> None:
         self._weights("scale", *(None,) * np.ndim(self.scale))
         self._weights("offset", *(None,) * np.ndim(self.offset))
+
+    @property
+    def time(self) -> Time:
+        return constant_time(self.scale, self.offset)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         y: np.ndarray = x * self.scale + self.offset

@@ -44,7 +44,7 @@ class Merge(Layer):
             raise InputError(message(self.owner, "inputs", f"{self.exactly or 'two or more'} signals",
                                      f"{len(inputs)}"))
         try:
-            return (reduce(_broadcast, inputs),)
+            return (reduce(broadcast, inputs),)
         except ValueError:
             shown = " and ".join(map(str, inputs))
             raise InputError(message(self.owner, "inputs", "of shapes that fit", shown)) from None
@@ -91,6 +91,17 @@ class Multiply(Merge):
         y = self.merged([v if m is None else np.where(m, v, np.float32(1)) for v, m in zip(values, masks, strict=True)])
         there = [m for m in masks if m is not None]
         return y if len(there) < len(masks) else np.where(reduce(np.logical_or, there), y, np.float32(0))
+
+
+class Divide(Merge):
+    """The first signal over the second, number by number; over zero it is infinity or NaN, as IEEE 754 has it."""
+
+    exactly = 2
+
+    def merged(self, values: list[np.ndarray]) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            quotient: np.ndarray = values[0] / values[1]
+        return quotient
 
 
 class Average(Merge):
@@ -234,7 +245,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(np.maximum(squares, np.float32(1e-12)))
 
 
-def _broadcast(a: Shape, b: Shape) -> Shape:
+def broadcast(a: Shape, b: Shape) -> Shape:
     """The shape of two signals together, by Keras' rule: axes are matched from the batch on where ranks differ."""
     if len(a) < len(b):
         a, b = b, a

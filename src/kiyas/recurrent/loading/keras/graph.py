@@ -11,6 +11,7 @@ from typing import Any
 
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
+from kiyas.recurrent.loading.keras.operations import as_operation
 from kiyas.recurrent.loading.keras.references import Reference, ends, histories, is_keras3, masks_of, references
 from kiyas.recurrent.loading.keras.table import ENTRIES
 from kiyas.recurrent.registry import registered
@@ -20,9 +21,6 @@ _WRAPPERS = ("Bidirectional", "TimeDistributed")
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "Bidirectional")
 # Models within models; deeper than any that anyone trained, and no deeper than Python can go.
 _DEEPEST = 30
-# What classes of operations are called here: Keras 3 has some that share their names with layers.
-OPERATION = "operation "
-_LIKE_LAYERS = ("Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Concatenate", "Softmax")
 
 
 @dataclass(eq=False)
@@ -185,6 +183,8 @@ class _Functional:
         self._specs: dict[str, Spec] = {}
         self._masks: dict[str, tuple[str, list[Any]]] = {}
         only_masks = self._only_masks(config, entries)
+        dtypes = {str(entry.get("name")): entry["config"].get("dtype") for entry in entries
+                  if isinstance(entry, Mapping) and entry.get("class_name") == "InputLayer" and isinstance(entry.get("config"), Mapping)}
         for entry in entries:
             kind, inner = _class_and_config(entry, where)
             name = entry.get("name", inner.get("name") if isinstance(inner, Mapping) else None)
@@ -196,8 +196,9 @@ class _Functional:
                 continue
             spec = spec_of(entry, where, depth)
             spec.name = name
-            if _is_operation(entry, nodes, kind, spec.config):
-                spec.class_name = f"{OPERATION}{kind}"
+            operation = as_operation(entry, kind, spec.config, nodes, dtypes, where)
+            if operation is not None:
+                spec.class_name, spec.config, nodes = operation
             self._specs[name], self._nodes[name] = spec, nodes
         given, made = (ends(config, key, where) for key in ("input_layers", "output_layers"))
         self._offsets, apart = self._find_offsets([t for _, t in made])
@@ -322,19 +323,6 @@ class _Functional:
             return references(nodes[number])
         return references(nodes[number], f"{self._where}: {spec.class_name} '{spec.name}'",
                           _names_of_inputs(spec.graph, is_keras3(nodes[number])))
-
-
-def _is_operation(entry: Mapping[str, Any], nodes: list[Any], kind: str, config: Mapping[str, Any]) -> bool:
-    """Whether Keras 3 has an operation here, such as a product of two tensors: no layer, and it hands no mask on.
-
-    ``.h5`` files do not say the module; there every layer says whether it is trainable.
-    """
-    if not any(is_keras3(node) for node in nodes) or registered(kind) is not None:
-        return False
-    module = entry.get("module")
-    if isinstance(module, str):
-        return module.startswith(("keras.src.ops.", "keras.ops"))
-    return kind in _LIKE_LAYERS and "trainable" not in config
 
 
 def _names_of_inputs(graph: Graph | None, keras3: bool) -> list[str]:

@@ -11,6 +11,7 @@ from kiyas.recurrent.layers import (
     ActivationLayer,
     Add,
     AdditiveAttention,
+    Arithmetic,
     Attention,
     Average,
     AveragePool,
@@ -19,6 +20,7 @@ from kiyas.recurrent.layers import (
     Conv1D,
     Cropping,
     Dense,
+    Divide,
     Dot,
     Dropout,
     Embedding,
@@ -42,7 +44,7 @@ from kiyas.recurrent.layers import (
     ZeroPadding,
 )
 from kiyas.recurrent.layers.base import Layer
-from kiyas.recurrent.loading.keras.graph import OPERATION
+from kiyas.recurrent.loading.keras.operations import OPERATION
 from kiyas.recurrent.loading.keras.options import LAYER_ACTIVATIONS, Options, layer_activation
 from kiyas.recurrent.loading.keras.table import Names, always, entry, with_bias
 
@@ -203,10 +205,34 @@ def _concatenate(o: Options) -> Layer:
     return Concatenate(o.name, axis=o.integer("axis", default=-1), masks=o.version.masks)
 
 
-@entry(*(f"{OPERATION}{kind}" for kind in ("Add", "Subtract", "Multiply", "Maximum", "Minimum")))
+_SIGNS = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide", "TrueDivide": "divide"}
+
+
+@entry(*(f"{OPERATION}{kind}" for kind in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum",
+                                           "Minimum")))
 def _operation(o: Options) -> Layer:
-    """Of two tensors, element by element."""
-    return _MERGES[o.class_name.removeprefix(OPERATION)](o.name, masks="none")
+    """Of two tensors, or of one and a constant, element by element."""
+    kind = o.class_name.removeprefix(OPERATION)
+    constant, first = o.get("constant", default=None), o.flag("constant_first")
+    if constant is not None:
+        if kind not in _SIGNS:
+            raise o.error(f"its constant, {constant!r:.60}, is not supported")
+        try:
+            array = np.array(constant, np.float64)
+        except ValueError:
+            raise o.error(f"its constant is altered: {constant!r:.60}") from None
+        return Arithmetic(o.name, _SIGNS[kind], array, first=first)
+    ranks = {len(shape) for shape in o.shapes if shape is not None}
+    if len(ranks) > 1:
+        raise o.error(f"gets signals of shapes {' and '.join(map(str, o.shapes))}, whose axes Keras lines up from the "
+                      "last one on, so that the batch of one meets another axis of the other; save the model with "
+                      "RepeatVector or Reshape before it, or with a layer (Add, Multiply, …) in its place")
+    return {**_MERGES, "Divide": Divide, "TrueDivide": Divide}[kind](o.name, masks="none")
+
+
+@entry(f"{OPERATION}Negative")
+def _negative(o: Options) -> Layer:
+    return Arithmetic(o.name, "multiply", np.array(-1.0))
 
 
 @entry(f"{OPERATION}Concatenate")

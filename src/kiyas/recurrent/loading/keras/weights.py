@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kiyas.errors import FileError
-from kiyas.recurrent.loading.keras.graph import MODELS, OPERATION, Graph, Spec
+from kiyas.recurrent.loading.keras.graph import MODELS, Graph, Spec
 from kiyas.recurrent.loading.keras.hdf5 import Hdf5
+from kiyas.recurrent.loading.keras.operations import OPERATION
 from kiyas.recurrent.loading.keras.options import Options
 from kiyas.recurrent.loading.keras.table import ENTRIES, Names
 from kiyas.recurrent.loading.keras.versions import Version
@@ -82,8 +83,8 @@ def _check_all_known(specs: list[Spec], version: Version, where: str) -> None:
                             "Save the model without it")
         if kind.startswith(OPERATION) or kind in _OPERATIONS:
             raise FileError(f"{where}: layer '{name}' is of class {kind.removeprefix(OPERATION)}, an operation in the "
-                            "code of the model, which is not supported; save the model with a layer in its place "
-                            "(Rescaling for x * 2 and x + 1)")
+                            "code of the model, which is not supported (sums, differences, products and quotients "
+                            "are); save the model with a layer in its place")
         raise FileError(f"{where}: layer '{name}' is of class {kind}, which is not known; register_layer('{kind}', …) "
                         "can teach it")
 

@@ -11,7 +11,9 @@ from kiyas.recurrent.activations import find
 from kiyas.recurrent.layers import (
     ActivationLayer,
     Add,
+    Arithmetic,
     Dense,
+    Divide,
     Layer,
     Maximum,
     Minimum,
@@ -104,9 +106,7 @@ def _arithmetic(call: Call) -> list[Any]:
     a, b = call.values[:2]
     kind = call.kind
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if kind == "Div":
-            kind, b = "Mul", on_each(call.reader, b, Power(call.reader.name("reciprocal"), -1.0))
-        layer = {"Add": Add, "Sub": Subtract, "Mul": Multiply}.get(kind)
+        layer = {"Add": Add, "Sub": Subtract, "Mul": Multiply, "Div": Divide}.get(kind)
         if layer is None or len(call.values) != 2:
             raise UnsupportedError(f"{kind} of two signals")
         return [_merged(call.reader, [a, b], layer(call.name(kind.lower())))]
@@ -116,20 +116,15 @@ def _arithmetic(call: Call) -> list[Any]:
     constant = constant.astype(np.float32)
     if kind == "Add" and (folded := _as_bias(call.reader, call.node, x, constant)):
         return [folded]
+    placed = x if constant.size == 1 else call.reader.in_order(x)
+    constant = constant.reshape(()) if constant.size == 1 else _in_order_of(call.reader, placed, constant)
+    if kind == "Div":
+        return [on_each(call.reader, placed, made(call.reader.where, Arithmetic, call.name("div"), "divide", constant,
+                                                  not first))]
     one, zero = np.ones((), np.float32), np.zeros((), np.float32)
-    if kind == "Div" and not first:
-        x = on_each(call.reader, x, Power(call.reader.name("reciprocal"), -1.0))
-    if kind == "Div" and first:
-        with np.errstate(divide="ignore"):  # an infinity is refused as a weight
-            constant = 1 / constant
     scale, offset = {"Add": (one, constant), "Sub": (one, -constant) if first else (-one, constant),
-                     "Mul": (constant, zero), "Div": (constant, zero)}[kind]
-    if constant.size == 1:
-        layer_ = made(call.reader.where, Scale, call.name(kind.lower()), scale.reshape(()), offset.reshape(()))
-        return [on_each(call.reader, x, layer_)]
-    placed = call.reader.in_order(x)
-    moved = [_in_order_of(call.reader, placed, v) for v in (scale, offset)]
-    return [on_each(call.reader, placed, made(call.reader.where, Scale, call.name(kind.lower()), *moved))]
+                     "Mul": (constant, zero)}[kind]
+    return [on_each(call.reader, placed, made(call.reader.where, Scale, call.name(kind.lower()), scale, offset))]
 
 
 def _in_order_of(reader: Reader, x: Tensor, constant: np.ndarray) -> np.ndarray:

@@ -14,7 +14,17 @@ import numpy as np
 
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent.graph import Node
-from kiyas.recurrent.layers import Concatenate, Dense, Elementwise, Input, Layer, Permute, Reshape, TimeDistributed
+from kiyas.recurrent.layers import (
+    Arithmetic,
+    Concatenate,
+    Dense,
+    Elementwise,
+    Input,
+    Layer,
+    Permute,
+    Reshape,
+    TimeDistributed,
+)
 from kiyas.recurrent.layers.merge import Merge
 from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.loading.made import made
@@ -133,7 +143,7 @@ class Reader:
             return replace(layer, shape=(None, *layer.shape))
         if isinstance(layer, Concatenate) and layer.axis > 0:
             return replace(layer, axis=layer.axis + 1)
-        if isinstance(layer, (Recurrent, Elementwise, Dense, Merge, Concatenate)):
+        if isinstance(layer, (Recurrent, Elementwise, Dense, Merge, Concatenate, Arithmetic)):
             return layer
         return TimeDistributed(layer.name, layer)
 
