@@ -184,7 +184,8 @@ class _Functional:
         self._masks: dict[str, tuple[str, list[Any]]] = {}
         only_masks = self._only_masks(config, entries)
         dtypes = {str(entry.get("name")): entry["config"].get("dtype") for entry in entries
-                  if isinstance(entry, Mapping) and entry.get("class_name") == "InputLayer" and isinstance(entry.get("config"), Mapping)}
+                  if isinstance(entry, Mapping) and entry.get("class_name") == "InputLayer"
+                  and isinstance(entry.get("config"), Mapping)}
         for entry in entries:
             kind, inner = _class_and_config(entry, where)
             name = entry.get("name", inner.get("name") if isinstance(inner, Mapping) else None)
