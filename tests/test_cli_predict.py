@@ -42,7 +42,8 @@ def models():
     masked = [layers.Masking("mask"), first, lstm(rng, "two", 4, 2)]
     half = layers.GRU("g", rng.normal(size=(6, 3)), rng.normal(size=(6, 2)), np.ones(6), return_sequences=True)
     return {"steps": Model.sequential([first, layers.Dense("head", rng.normal(size=(2, 4)))]),
-            "two outputs": Model(both, [0], [(1, 0), (2, 0)]), "masked": Model.sequential(masked, (None, 3)),
+            "two outputs": Model(both, [0], [(1, 0), (2, 0)]),
+            "the vector first": Model(both, [0], [(2, 0), (1, 0)]), "masked": Model.sequential(masked, (None, 3)),
             "both ways": Model.sequential([layers.Bidirectional("both", half, half)])}
 
 
@@ -113,6 +114,16 @@ def test_pieces_are_of_bounded_size():
         assert rows * (steps or shape[1]) * 4 * (3 + 4 + 2 + 16) <= 1 << 26
         assert predict.chosen_pieces(model, x, 7).rows == min(7, shape[0])
     assert predict.chosen_pieces(MODELS["both ways"], [np.zeros((1, 10**5, 3))], None) == (1, None)
+    # A length that the model names counts as any other, in a model within the model too.
+    table, head = layers.Embedding("ids", np.ones((9, 3))), layers.Dense("head", np.ones((2, 4)))
+    ids = [np.ones((10**5, 500), np.int64)]
+    cell = lstm(np.random.default_rng(3), "one", 3, 4)
+    steps = Model.sequential([table, cell, head], (500,))
+    within = Model.sequential([layers.Nested("within", Model.sequential([table, cell], (500,))), head], (500,))
+    flat = Model.sequential([table, layers.Flatten("flat"), layers.Dense("head", np.ones((2, 1500)))], (500,))
+    for model in (steps, within, flat):
+        rows, some = predict.chosen_pieces(model, ids, None)
+        assert rows * (some or 500) * 4 * 3 <= 1 << 26
 
 
 def test_a_bar_and_a_stop_within_a_batch(run, tmp_path, monkeypatch, series):  # noqa: F811
@@ -196,6 +207,53 @@ def test_the_ending_that_fits_is_named_at_once(run, tmp_path):  # noqa: F811
     run("predict", tmp_path / "m.safetensors", tmp_path / "x.npy", "-o", tmp_path / "y.npz")
     lines = run("predict", tmp_path / "m.safetensors", tmp_path / "one.npy").splitlines()
     assert [lines.index("# one"), lines.index("# two"), len(lines)] == [0, 3, 5]
+
+
+def test_arrays_are_named_as_the_outputs_whatever_these_look_like(run, tmp_path):  # noqa: F811
+    names = ["/lstm//LSTM_output_0", "../two"]
+    model = MODELS["two outputs"]
+    Model(model.nodes, model.inputs, model.outputs, output_names=names).save(tmp_path / "m.safetensors")
+    x = np.ones((4, 2, 3), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    run("predict", tmp_path / "m.safetensors", tmp_path / "x.npy", "-o", tmp_path / "y.npz")
+    got = np.load(tmp_path / "y.npz")
+    assert got.files == names
+    for name, wanted in zip(names, model.predict(x), strict=True):
+        np.testing.assert_array_equal(got[name], wanted)
+
+
+def test_no_output_is_written_over_another_nor_over_the_state_that_was_read(run, tmp_path, series):  # noqa: F811
+    file, x, state = tmp_path / "m.safetensors", tmp_path / "x.npy", tmp_path / "s.npz"
+    for options in ((), ("--overwrite",)):
+        assert "--save-state must be another file than --output" in run(
+            "predict", file, x, "-o", state, "--save-state", tmp_path / "." / "s.npz", *options, code=1)
+    assert not state.exists()
+    run("predict", file, x, "--save-state", state)
+    before = state.read_bytes()
+    assert "s.npz: is there already" in run("predict", file, x, "-o", state, "--state", state, code=1)
+    assert state.read_bytes() == before
+    run("predict", file, x, "--state", state, "--save-state", state)
+    assert state.read_bytes() != before
+
+
+@pytest.mark.parametrize("pieces", [(5, None), (2, None), (2, 3), (5, 100)])
+def test_from_a_state_it_goes_on_whatever_the_pieces(pieces):
+    """As one run over both: a sequence that begins with steps left out shows the last output of what came before."""
+    rng = np.random.default_rng(4)
+    for every in (True, False):
+        model = Model.sequential([layers.Masking("mask"), lstm(rng, "one", 3, 4, return_sequences=True),
+                                  lstm(rng, "two", 4, 2, return_sequences=every)], (None, 3))
+        x = rng.normal(size=(5, 14, 3)).astype(np.float32)
+        x[1, 5:9], x[2, 7:], x[3, :9] = 0, 0, 0
+        wanted, after = model.predict(x, return_state=True)
+        state, states, found = model.predict(x[:, :7], return_state=True)[1], [], {}
+        for rows, start, last, (y,) in predict.outputs(model, [x[:, 7:]], state, predict.Pieces(*pieces), 1, states,
+                                                       lambda *_: None):
+            found.setdefault(rows, []).append(y)
+            assert last == (start + (pieces[1] or 7) >= 7)
+        got = np.concatenate([np.concatenate(y, axis=1) if every else y[-1] for y in found.values()])
+        np.testing.assert_array_equal(got, wanted[:, 7:] if every else wanted)
+        assert State.stack(states) == after
 
 
 def test_a_state_of_a_model_that_needs_all_steps_is_refused(run, tmp_path):  # noqa: F811

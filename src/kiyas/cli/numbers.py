@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -125,10 +126,13 @@ class Lines(Sink):
 class Kept(Sink):
     """Arrays in memory."""
 
+    def __init__(self, outputs: int) -> None:
+        super().__init__(outputs)
+        self.arrays = [np.empty(0)] * outputs
+
     def put(self, k: int, shape: Shape, row: int, step: int, y: np.ndarray) -> None:
-        if k == len(self.arrays):
-            self.arrays.append(np.empty(shape, y.dtype))
-            self.shapes[k] = shape
+        if not self.shapes[k]:
+            self.arrays[k], self.shapes[k] = np.empty(shape, y.dtype), shape
         self.arrays[k][(slice(row, row + len(y)), *([slice(step, step + y.shape[1])] if y.ndim > 1 else []))] = y
 
 
@@ -171,4 +175,6 @@ def opened(output: Path, names: list[str]) -> Iterator[Sink]:
                     yield Npy([closed.enter_context(place.open("wb")) for place in places])
                 with zipfile.ZipFile(part, "w") as archive:
                     for name, place in zip(names, places, strict=True):
-                        archive.write(place, f"{name}.npy")
+                        # Under the very name, as `numpy.savez` does it: `write` takes names for paths of files.
+                        with place.open("rb") as array, archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                            shutil.copyfileobj(array, entry)

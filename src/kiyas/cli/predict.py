@@ -18,6 +18,7 @@ from kiyas.cli.models import Chosen
 from kiyas.cli.numbers import ENDINGS, Kept, Lines, Sink, inputs_of, opened
 from kiyas.errors import FileError, InputError, message
 from kiyas.recurrent import Model, State
+from kiyas.recurrent.layers import Embedding, Nested, TimeDistributed
 
 # Bytes of numbers on their way through the layers at a time.
 _BYTES = 1 << 26
@@ -49,9 +50,13 @@ def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: boo
         raise InputError(message("kiyas recurrent predict", "--output", "a .npy, .csv or .npz file", str(output)))
     for path, option in ((output, "--output"), (run.save_state, "--save-state")):
         if path is not None:
-            if path != run.state:  # to go on from a state and keep the new one there is what it is for
+            # To go on from a state and keep the new one there is what it is for.
+            if option != "--save-state" or path != run.state:
                 show.require_free(path, run.overwrite)
             show.require_file(path, option)
+    if output is not None and run.save_state is not None and output.resolve() == run.save_state.resolve():
+        raise InputError(message("kiyas recurrent predict", "--save-state", "another file than --output",
+                                 str(run.save_state)))
     if run.batch_size is not None and run.batch_size < 1:
         raise InputError(message("kiyas recurrent predict", "--batch-size", "an integer from 1", run.batch_size))
     model = chosen.load()
@@ -87,13 +92,14 @@ def predict(chosen: Chosen, data: Path, output: Path | None, run: Run, json: boo
 def chosen_pieces(model: Model, x: list[np.ndarray], batch_size: int | None) -> Pieces:
     """Pieces whose numbers take some `_BYTES` on their way; sequences are cut where the model goes step by step."""
     batch = len(x[0])
-    timed = x[0].ndim > 2 or model.input_shapes[0][1:] == (None,)
+    looked_up = any(isinstance(n.layer, Embedding) and (model.inputs[0], 0) in n.inputs for n in model.nodes)
+    timed = x[0].ndim > 2 or model.input_shapes[0][1:] == (None,) or looked_up
     length = x[0].shape[1] if timed else 1
     cut = len(x) == 1 and timed and model.whole is None
-    widths = [math.prod(s for s in (shape[2:] or shape[1:]) if s) for row in model.describe() for shape in row.shape]
     state = max((w for ws in model.state_widths.values() for w in ws), default=0)
+    longest = max((one.shape[1] for one in x if one.ndim > 1), default=1)
     # An attention has a score for each pair of steps; the gates are four times the state.
-    step = 4 * (sum(widths) + 4 * state + (0 if model.whole is None else length))
+    step = 4 * (-(-_numbers(model, longest) // length) + 4 * state + (0 if model.whole is None else length))
     fitting = max(1, _BYTES // (step * length))
     rows = min(batch, batch_size or (max(fitting, _ROWS) if cut else fitting))
     if not cut:
@@ -102,12 +108,23 @@ def chosen_pieces(model: Model, x: list[np.ndarray], batch_size: int | None) -> 
     return Pieces(rows, None if steps >= length else steps)
 
 
+def _numbers(model: Model, steps: int) -> int:
+    """What all layers give for a row of so many steps, those of models within the model too."""
+    own = sum(math.prod(steps if size is None else size for size in shape[1:])
+              for row in model.describe() for shape in row.shape)
+    within = [node.layer for node in model.nodes]
+    return own + sum(_numbers(layer.model, steps) for layer in within if isinstance(layer, Nested)) + sum(
+        steps * _numbers(layer.layer.model, steps) for layer in within
+        if isinstance(layer, TimeDistributed) and isinstance(layer.layer, Nested))
+
+
 def outputs(model: Model, x: list[np.ndarray], before: State | None, pieces: Pieces, threads: int,
             after: list[State] | None, report: Callable[[int, int], None]
             ) -> Iterator[tuple[range, int, bool, tuple[np.ndarray, ...]]]:
     """(rows, first step, whether it is the last of these rows, outputs) of each piece, in order.
 
-    The numbers are those of `Model.predict` over all at once, to the bit. ``after`` takes the states of the rows.
+    The numbers are those of `Model.predict` over all at once, to the bit; from a state, those of one over what led to
+    it and this. ``after`` takes the states of the rows.
     """
     batch = len(x[0])
     length = 1 if pieces.steps is None else x[0].shape[1]
@@ -115,8 +132,8 @@ def outputs(model: Model, x: list[np.ndarray], before: State | None, pieces: Pie
         rows = range(start, min(start + pieces.rows, batch))
         part = [one[rows.start:rows.stop] for one in x]
         own = None if before is None else before.take(rows)
-        if pieces.steps is None:
-            y = model.predict(part, state=own, return_state=after is not None, threads=threads)
+        if pieces.steps is None and own is None:
+            y = model.predict(part, return_state=after is not None, threads=threads)
             if after is not None:
                 y, new = y
                 after.append(new)
@@ -124,9 +141,9 @@ def outputs(model: Model, x: list[np.ndarray], before: State | None, pieces: Pie
             report(rows.stop, batch)
             continue
         stream = model.stream(len(rows), own)
-        for first in range(0, length, pieces.steps):
-            stop = min(first + pieces.steps, length)
-            y = stream.feed(part[0][:, first:stop], threads=threads)
+        for first in range(0, length, pieces.steps or 1):
+            stop = min(first + (pieces.steps or 1), length)
+            y = stream.feed(part if pieces.steps is None else part[0][:, first:stop], threads=threads)
             yield rows, first, stop == length, _several(y)
             report(rows.start * length + len(rows) * stop, batch * length)
         if after is not None:
