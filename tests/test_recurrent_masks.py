@@ -91,6 +91,18 @@ def test_zeros_where_masked():
     close(Model.sequential([layer]).predict(x, mask=mask, empty="zero"), every)
 
 
+def test_the_last_output_where_it_is_masked_is_zero_without_a_sign():
+    layer = replace(LAYERS["lstm"], zero_output_for_mask=True)
+    x = random_rows(np.random.default_rng(5))
+    mask = np.ones(x.shape[:2], bool)
+    mask[:, -1] = False
+    y = Model.sequential([layer]).predict(x, mask=mask)
+    assert not y.any() and not np.signbit(y).any()
+    stream = Model.sequential([layer]).stream(len(x))
+    stream.feed(x[:, :-1])
+    assert stream.feed(x[:, -1:], mask=mask[:, -1:]).tobytes() == y.tobytes()
+
+
 def test_what_is_masked_does_not_matter():
     rng = np.random.default_rng(6)
     x, mask = random_rows(rng), random_mask(rng, "between", 5, 6)

@@ -120,7 +120,7 @@ def run(cells: Cells, x: np.ndarray, signal: Signal, state: Arrays | None, conte
         new = tuple(np.where((lengths > 0)[:, None], s, np.float32(0)) for s in new)
     if mask is not None and zero_masked:
         if not every:
-            y = y * mask[:, [0 if reverse else -1]].astype(np.float32)
+            y = np.where(mask[:, [0 if reverse else -1]], y, np.float32(0))
     elif mask is not None and context.resumed and state is not None:
         before = state[0]
         if every:
