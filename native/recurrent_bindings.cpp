@@ -329,7 +329,7 @@ struct PyStepper {
   // One step of one row, then the number of its largest output, -1 where it is not certain; None: as for `step`.
   nb::object step_argmax(nb::handle x, const PyArgmax& of) const {
     Rows rows;
-    if (batch != 1 || !take(x, rows)) return nb::none();
+    if (batch != 1 || of.argmax.inputs() != layers.back().cell->units() || !take(x, rows)) return nb::none();
     int64_t found;
     {
       const MaybeReleased release(bytes > kLongCall);

@@ -16,6 +16,7 @@ from kiyas import kernels
 from kiyas.errors import InputError
 from kiyas.kernels import _native
 from kiyas.kernels import recurrent as r
+from kiyas.kernels.argmax import Argmax
 
 SIZES = ((1, 1), (3, 5), (16, 16), (33, 20))
 
@@ -477,6 +478,8 @@ def test_errors_name_what_is_wanted_and_what_came():
         (lambda: r.Stepper([]), "'kernels' must be one at least"),
         (lambda: r.Stepper([kernel, kernel]), "each takes the 4 outputs of the one before, got 3"),
         (lambda: r.Stepper([kernel], head=r.Linear(w.W)), "'head' must be of 4 inputs, got 3"),
+        (lambda: r.Stepper([kernel]).step_argmax(x[:1, 0], Argmax(r.Linear(w.W), w.W)),
+         "'argmax' must be of 4 inputs, got 3"),
         (lambda: r.Stepper([kernel]).step(x[:, 0]), "'x' must be of batch 1, got 2"),
         (lambda: r.Stepper([kernel]).step(np.full((1, 3), np.nan)), "'x' must be finite, got NaN or infinity"),
         (lambda: r.softmax(np.zeros((2, 0))), "at least one number along the last axis"),

@@ -533,6 +533,8 @@ class Stepper:
         """
         found: int | None = self._step_argmax(x, argmax._native)
         if found is None:
+            if argmax.inputs != (width := self.kernels[-1].units):
+                raise InputError(message("Stepper", "argmax", f"of {width} inputs", f"{argmax.inputs}"))
             raise InputError(message("Stepper", "x", "one row, of the right kind and in range", f"{x!r}"))
         return None if found < 0 else found, self._states[-1][0].copy()
 
