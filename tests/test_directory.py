@@ -307,3 +307,13 @@ def test_whether_a_place_can_be_written_is_known_before(tmp_path):
     if Path("/sys/kernel").is_dir():
         with pytest.raises(FileError, match=r"/sys/kernel/z\.npy: cannot be written \("):
             require_writable(Path("/sys/kernel/z.npy"))
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_a_place_without_a_name_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for way in (replacing, replacing_file, require_writable):
+        with pytest.raises(FileError, match=r"cannot be written; give a file or directory with a name"), \
+                way(Path(place)):
+            raise AssertionError("nothing is done")
+    assert not list(tmp_path.iterdir())

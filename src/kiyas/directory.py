@@ -130,9 +130,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
     A directory that was there is replaced as a whole. If the block or the renaming fails, it is still there as it was.
     """
+    part, old = _beside(target, "part"), _beside(target, "old")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part-{os.getpid()}")
-    old = target.with_name(f"{target.name}.old-{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
@@ -172,7 +171,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
     Its directory is made if need be. Raises `FileError` for a place that cannot be written to.
     """
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    part = _beside(path, "part")
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -187,11 +186,17 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 def require_writable(path: Path) -> None:
     """Before minutes of work: raise `FileError` unless a file or directory can be made there; makes its directory."""
-    probe = path.with_name(f"{path.name}.probe-{os.getpid()}")
+    probe = _beside(path, "probe")
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+
+
+def _beside(path: Path, what: str) -> Path:
+    if not path.name:  # "." and "/" cannot be replaced
+        raise FileError(f"{path}: cannot be written; give a file or directory with a name of its own")
+    return path.with_name(f"{path.name}.{what}-{os.getpid()}")
 
 
 @contextmanager
