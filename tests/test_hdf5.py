@@ -51,11 +51,14 @@ def test_bfloat16_arrays_are_read(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["w"] = np.array([0x3f80, 0xc000], "<u2").view("V2")
         file["w"].attrs["dtype"] = "bfloat16"
-        file["raw"] = np.zeros(2, "V2")
+        file["raw"], file["wide"] = np.zeros(2, "V2"), np.zeros(2, "V4")
     with Hdf5(tmp_path / "a.h5", "a.h5") as file:
         assert file.array(("w",)).tolist() == [1.0, -2.0]
-        with pytest.raises(FileError, match="raw should be numbers, it is raw bytes"):
-            file.array(("raw",))
+        assert file.array(("raw",), "bfloat16").tolist() == [0.0, 0.0]
+        with pytest.raises(FileError, match="raw should be numbers, it is raw bytes, and nothing says that"):
+            file.array(("raw",), "mixed_bfloat16")
+        with pytest.raises(FileError, match="wide should be numbers, it is raw bytes"):
+            file.array(("wide",), "bfloat16")
 
 
 def test_what_of_hdf5_is_not_read_is_named(tmp_path):

@@ -67,6 +67,21 @@ def test_a_file_gives_the_outputs_of_keras(name):
     assert f"y{len(found)}" not in io
 
 
+@pytest.mark.parametrize(("stored", "words"), [
+    (1, r"wanted 3 \(kernel, recurrent_kernel, bias\); 'l' is of bfloat16, for which Keras may fail to make weights"),
+    (0, r"has weights of 0 layers of class lstm \(none\), the configuration has 1 \(l\); 'l' is of bfloat16")])
+def test_a_model_that_keras_never_built_is_told_by_its_dtype(tmp_path, stored, words):
+    """Keras 3 saves it with the weights that there are, one or none."""
+    config = sequential(("LSTM", {"name": "l", "units": 2, "batch_input_shape": [None, None, 3], "dtype": {
+        "class_name": "DTypePolicy", "config": {"name": "bfloat16"}}}), keras_version="3.15.1")
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file.create_group("layers")
+        for k in range(stored):
+            file[f"layers/lstm/cell/vars/{k}"] = np.zeros((3, 8), "V2")
+    with pytest.raises(FileError, match=words):
+        recurrent.load(tmp_path / "a.weights.h5", config=config)
+
+
 def test_keras_3_does_not_heed_the_mask_of_a_layer_that_is_given_states():
     kinds = {version: {type(layer) for layer in recurrent.load(GOLDEN / f"translator_{version}.keras").layers}
              for version in ("k2", "k3")}

@@ -2,7 +2,7 @@
 
 Run once with Keras 2.15 (TensorFlow 2.15) and once with Keras 3.15 (any backend): python make_keras.py
 and once with Keras 3.3, which makes masks of merged signals otherwise: python make_keras.py merge
-A name of one of the models alone (merge, calculate) makes that one.
+A name of one of the models alone (merge, calculate, halve) makes that one.
 """
 
 import os
@@ -212,6 +212,23 @@ def calculate():
                                np.array([[1, 2, 0, 0, 4], [0, 7, 8, 1, 0]], np.int32)], h5=not TWO)
 
 
+def halve():
+    """Weights of half precision, with what their float32 twin gives: the arithmetic here is float32."""
+    def made(*dtypes):
+        fair = {"recurrent_initializer": "glorot_uniform"}  # orthogonal ones are not to be had in bfloat16
+        one, two, three = dtypes
+        return Sequential([Input((5, 3)), layers.LSTM(3, return_sequences=True, dtype=one, **fair),
+                           layers.Bidirectional(layers.GRU(2, dtype=two, **fair), dtype=two),
+                           layers.Dense(2, dtype=three)], name="half")
+    model, twin = made("bfloat16", "float16", "mixed_bfloat16"), made(*["float32"] * 3)
+    randomise(model, 12)
+    twin.set_weights([np.asarray(w).astype(np.float32) for w in model.get_weights()])
+    x = np.random.default_rng(13).standard_normal((2, 5, 3)).astype(np.float32)
+    save(model, "half", [x])
+    y = twin(x)
+    np.savez(HERE / f"half_{TAG}.npz", x0=x, y0=y.numpy() if TWO else keras.ops.convert_to_numpy(y))
+
+
 def main():
     """Write everything of this version."""
     HERE.mkdir(exist_ok=True)
@@ -231,6 +248,7 @@ def main():
     nest()
     merge()
     calculate()
+    halve()
     if not TWO:
         operate()
     if TWO:
@@ -248,4 +266,4 @@ def main():
 
 
 if __name__ == "__main__":
-    {"merge": merge, "calculate": calculate}[sys.argv[1]]() if sys.argv[1:] else main()
+    {"merge": merge, "calculate": calculate, "halve": halve}[sys.argv[1]]() if sys.argv[1:] else main()

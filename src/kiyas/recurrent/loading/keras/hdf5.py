@@ -109,8 +109,12 @@ class Hdf5:
         found = self._at(path)
         return found is not None and found.array is not None
 
-    def array(self, path: tuple[str, ...]) -> np.ndarray:
-        """A data set of numbers."""
+    def array(self, path: tuple[str, ...], dtype: str = "") -> np.ndarray:
+        """A data set of numbers.
+
+        bfloat16 lies in a file as raw bytes. Keras 3 says so beside them in ``.keras`` and ``.weights.h5``, and nowhere
+        else: ``dtype`` is what the configuration says.
+        """
         found, shown = self._at(path), "/".join(path)
         if found is None or found.array is None:
             raise FileError(f"{self.where}: is incomplete, it has no array {shown}")
@@ -126,8 +130,9 @@ class Hdf5:
             raise FileError(f"{self.where}: {shown} claims {total} bytes in a file of {len(self._data)}")
         numbers = self._numbers(array, total)
         raw = array.kind.dtype.kind == "V"
-        if raw and (array.kind.size != 2 or self._text_of(found, "dtype") != ["bfloat16"]):
-            raise FileError(f"{self.where}: {shown} should be numbers, it is raw bytes")
+        if raw and (array.kind.size != 2 or "bfloat16" not in (dtype, *self._text_of(found, "dtype"))):
+            raise FileError(f"{self.where}: {shown} should be numbers, it is raw bytes, and nothing says that they are "
+                            "bfloat16; save the model with weights of float32")
         return bfloat16(numbers.view("<u2")) if raw else numbers
 
     def text(self, path: tuple[str, ...], name: str) -> str | None:

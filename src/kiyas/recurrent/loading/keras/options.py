@@ -130,10 +130,8 @@ class Options:
     def finish(self) -> None:
         """Raise for an option that nobody asked for and that is on: it would change what the layer gives."""
         self.word("data_format", default="channels_last", allowed=("channels_last",))
-        dtype = self.get("dtype", default="float32")
-        if isinstance(dtype, dict):
-            config = dtype.get("config")
-            dtype = config.get("name") if isinstance(config, dict) else None
+        self.get("dtype", default=None)
+        dtype = dtype_of(self._config)
         # Ids have an integer dtype, and layers that follow an input inherit it.
         if dtype is not None and dtype not in _FLOATS and not str(dtype).startswith(("int", "uint", "bool")):
             raise self.error(f"its dtype is {dtype!r:.60}; quantised layers are not supported")
@@ -142,6 +140,15 @@ class Options:
                 continue
             if value not in (None, False, "auto", [], {}):
                 raise self.error(f"has the option '{key}' = {value!r:.60}, which is not supported")
+
+
+def dtype_of(config: Mapping[str, Any]) -> Any:
+    """The dtype of a layer, or the name of its policy: its weights are of that, or of float32 where that is mixed."""
+    dtype = config.get("dtype", "float32")
+    if isinstance(dtype, Mapping):
+        inner = dtype.get("config")
+        dtype = inner.get("name") if isinstance(inner, Mapping) else None
+    return dtype
 
 
 LAYER_ACTIVATIONS = ("LeakyReLU", "ELU", "ReLU", "ThresholdedReLU", "Softmax")

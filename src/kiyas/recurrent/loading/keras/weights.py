@@ -18,7 +18,7 @@ from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras.graph import MODELS, Graph, Spec
 from kiyas.recurrent.loading.keras.hdf5 import Hdf5
 from kiyas.recurrent.loading.keras.operations import OPERATION
-from kiyas.recurrent.loading.keras.options import Options
+from kiyas.recurrent.loading.keras.options import Options, dtype_of
 from kiyas.recurrent.loading.keras.table import ENTRIES, Names
 from kiyas.recurrent.loading.keras.versions import Version
 from kiyas.recurrent.registry import registered
@@ -46,6 +46,11 @@ class Leaf:
     def names(self) -> Names:
         """All names."""
         return self.trainable + self.others
+
+    @property
+    def dtype(self) -> str:
+        """What the configuration says of the numbers."""
+        return str(dtype_of(self.spec.config))
 
 
 def leaf(spec: Spec, version: Version, where: str, frozen: bool = False) -> Leaf:
@@ -121,7 +126,7 @@ class ByLayer:
         else:
             raise FileError(f"{where}: has weights of {len(stored)} layers ({_listed(stored)}), the configuration has "
                             f"{len(with_weights)} with weights ({_listed(s.name for s in with_weights)}); names or "
-                            "numbers must agree")
+                            f"numbers must agree{_never_built(with_weights)}")
         left = [name for name in stored if name not in set(group.values())]
         if left and not self._partial and len(wanted) == len(graph.specs):
             raise FileError(f"{where}: has weights of layers that the configuration does not have: {_listed(left)}; "
@@ -147,16 +152,16 @@ class ByLayer:
             if len(parts) > 1:
                 raise FileError(f"{where}: layer '{unknown[0].spec.name}' of class {unknown[0].spec.class_name} lies "
                                 f"within '{spec.name}', where its arrays cannot be told from others'")
-            return {parts[0].spec: {str(k): self._file.array(path) for k, path in enumerate(paths)}}
+            return {parts[0].spec: {str(k): self._file.array(path, parts[0].dtype) for k, path in enumerate(paths)}}
         order = [(part, name) for part in parts if not part.frozen for name in part.trainable]
         order += [(part, name) for part in parts for name in (part.names if part.frozen else part.others)]
         if len(order) != len(paths):
             raise FileError(f"{where}: layer '{spec.name}' of class {spec.class_name} has {len(paths)} arrays "
                             f"({_listed(path[-1] for path in paths)}), wanted {len(order)} "
-                            f"({_listed(name for _, name in order)})")
+                            f"({_listed(name for _, name in order)}){_never_built([spec])}")
         found: dict[Spec, Named] = {part.spec: {} for part in parts}
         for (part, name), path in zip(order, paths, strict=True):
-            found[part.spec][name] = self._file.array(path)
+            found[part.spec][name] = self._file.array(path, part.dtype)
         return {part.spec: {name: found[part.spec][name] for name in part.names} for part in parts}
 
 
@@ -191,7 +196,8 @@ class ByClass:
                 continue
             if len(names) != len(layers):
                 raise FileError(f"{where}: has weights of {len(names)} layers of class {stem} ({_listed(names)}), the "
-                                f"configuration has {len(layers)} ({_listed(s.name for s in layers)})")
+                                f"configuration has {len(layers)} ({_listed(s.name for s in layers)})"
+                                f"{_never_built(layers)}")
             assert container is not None or not names
             self._check_names([(*(container or ()), name) for name in names], layers)
             for name, spec in zip(names, layers, strict=True):
@@ -235,14 +241,15 @@ class ByClass:
         part = leaf(spec, self._version, where)
         stored = self._stored(path)
         if not part.known:
-            return {spec: {str(k): self._file.array(array) for k, array in enumerate(stored)}}
+            return {spec: {str(k): self._file.array(array, part.dtype) for k, array in enumerate(stored)}}
         at = (*path, "cell") if ENTRIES[spec.class_name].in_cell and self._file.names((*path, "cell")) else path
         arrays = [array for array in stored if array[:-1] == (*at, "vars")]
         if len(arrays) != len(part.names):
             raise FileError(f"{where}: layer '{spec.name}' of class {spec.class_name} has {len(arrays)} arrays under "
-                            f"{'/'.join(at)}, wanted {len(part.names)} ({_listed(part.names)})")
+                            f"{'/'.join(at)}, wanted {len(part.names)} ({_listed(part.names)}){_never_built([spec])}")
         self._all_used(path, set(arrays), spec)
-        return {spec: {name: self._file.array(array) for name, array in zip(part.names, arrays, strict=True)}}
+        return {spec: {name: self._file.array(array, part.dtype)
+                       for name, array in zip(part.names, arrays, strict=True)}}
 
     def _all_used(self, path: Path, used: set[Path], spec: Spec) -> None:
         left = [array for array in self._stored(path) if array not in used]
@@ -261,6 +268,20 @@ class ByClass:
             here = (*path, name)
             found += [here] if self._file.is_array(here) else self._stored(here, depth + 1)
         return found
+
+
+def _never_built(specs: list[Spec]) -> str:
+    """What to do where Keras wrote a model whose building had failed.
+
+    With PyTorch behind it, Keras 3 cannot make the first recurrent weights of half precision (they are orthogonal),
+    says nothing of it in ``Sequential([Input, …])``, and saves what there is; it cannot load that either.
+    """
+    half = [spec for spec in specs for part in ([spec, *spec.wrapped.values()])
+            if dtype_of(part.config) in ("bfloat16", "float16")]
+    if not half:
+        return ""
+    return (f"; '{half[0].name}' is of {dtype_of(half[0].config)}, for which Keras may fail to make weights without "
+            "saying so: look at model.weights, give recurrent_initializer='glorot_uniform', and save it again")
 
 
 def snake_case(class_name: str) -> str:
