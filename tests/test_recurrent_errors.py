@@ -284,6 +284,50 @@ def test_what_cannot_go_step_by_step(layer, name):
     assert m.predict(zeros(1, 4, 3)).shape[0] == 1
 
 
+def of_the_end(layer, *sources, outputs=((4, 0),)):
+    """A model of the outputs of every step (1) and of what stands at the end (2: output, h, c; 3: a product of it)."""
+    nodes = [Node(L.Input("x", (None, 3))), Node(lstm("every", return_sequences=True), ((0, 0),)),
+             Node(lstm("end", return_state=True), ((0, 0),)), Node(L.Dense("d", np.ones((4, 4))), ((2, 0),)),
+             Node(layer, sources)]
+    return Model(nodes, [0], outputs)
+
+
+@pytest.mark.parametrize(("model", "name"), [
+    (of_the_end(L.Multiply("gate"), (1, 0), (3, 0)), "Multiply 'gate'"),
+    (of_the_end(L.Add("sum"), (2, 1), (1, 0)), "Add 'sum'"),
+    (of_the_end(lstm("decoder"), (0, 0), (2, 1), (2, 2)), "LSTM 'decoder'"),
+    (of_the_end(lstm("decoder"), (0, 0), (3, 0), (3, 0)), "LSTM 'decoder'"),
+    (of_the_end(L.Nested("nest", Model([Node(L.Input("a", (None, 4))), Node(L.Input("b", (4,))),
+                                        Node(L.Multiply("gate"), ((0, 0), (1, 0)))], [0, 1], [(2, 0)])),
+                (1, 0), (3, 0)), "Nested 'nest'"),
+    (Model.sequential([L.Nested("nest", of_the_end(L.Multiply("gate"), (1, 0), (2, 0)))], (None, 3)), "Nested 'nest'"),
+], ids=["product", "sum", "states", "a product of states", "into a nested model", "within a nested model"])
+def test_what_takes_the_end_of_a_sequence_to_its_steps_cannot_go_step_by_step(model, name):
+    words = f"{name} needs all time steps at once; use predict on whole sequences"
+    with pytest.raises(InputError, match=f"Model.step: {words}"):
+        model.step(zeros(1, 3))
+    with pytest.raises(InputError, match=f"Model.stream: {words}"):
+        model.stream()
+    assert model.predict(zeros(1, 4, 3)).shape[0] == 1
+
+
+def test_what_does_with_ends_and_with_steps_what_it_likes_but_not_with_both_can():
+    x = RNG.normal(size=(2, 6, 3)).astype(np.float32)
+    for model in (of_the_end(L.Multiply("m"), (2, 0), (3, 0)), of_the_end(L.Multiply("m"), (1, 0), (1, 0)),
+                  of_the_end(L.Concatenate("c"), (2, 1), (2, 2), outputs=((4, 0), (1, 0)))):
+        stream, wanted = model.stream(2), model.predict(x)
+        got = [stream.feed(x[:, :2]), stream.feed(x[:, 2:])]
+        if isinstance(wanted, tuple):
+            assert got[1][0].tobytes() == wanted[0].tobytes()
+            got, wanted = [one[1] for one in got], wanted[1]
+        assert (got[1] if wanted.ndim == 2 else np.concatenate(got, axis=1)).tobytes() == wanted.tobytes()
+    given = Model([Node(L.Input("x", (None, 3))), Node(L.Input("facts", (4,))),
+                   Node(lstm("every", return_sequences=True), ((0, 0),)), Node(L.Multiply("m"), ((2, 0), (1, 0)))],
+                  [0, 1], [(3, 0)])
+    facts = RNG.normal(size=(2, 4)).astype(np.float32)
+    assert np.array_equal(given.step([x[:, 0], facts])[0], given.predict([x, facts])[:, 0])
+
+
 @pytest.mark.parametrize("state", ["zero", {"lstm": None}, {"lstm": ("h", "c")}, 5])
 def test_states_that_are_none(state):
     with pytest.raises(InputError, match=r"(State|Model.predict): '(state|lstm)' must be"):

@@ -337,6 +337,12 @@ def test_constants_that_differ_from_step_to_step_are_not_taken_step_by_step(laye
         model.stream(1)
 
 
+def test_constants_that_differ_from_step_to_step_of_more_axes_are_not_either():
+    model = Model.sequential([L.Arithmetic("it", "add", np.arange(4.0).reshape(4, 1, 1))], (4, 2, 3))
+    with pytest.raises(InputError, match="'it' needs all time steps at once"):
+        model.step(np.ones((1, 2, 3)))
+
+
 def test_constants_of_one_step_are():
     x = np.random.default_rng(3).normal(size=(2, 4, 3)).astype(np.float32)
     for constant in (np.array(0.3), np.arange(3) / 7, np.arange(3).reshape(1, 1, 3) / 7):

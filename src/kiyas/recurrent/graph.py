@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from kiyas.errors import InputError, message
 from kiyas.recurrent.layers.base import Context, Layer, Shape, Signal
+from kiyas.recurrent.layers.distributed import Nested
 from kiyas.recurrent.layers.embedding import Embedding, Input
 from kiyas.recurrent.layers.merge import Concatenate
 
 Arrays = dict[str, tuple[np.ndarray, ...]]
 Widths = dict[str, tuple[int, ...]]
+# How a signal is in time: new at each step, of all steps so far (as the last output of a sequence), or the same at all.
+Way = Literal["steps", "end", "still"]
 
 
 class Node(NamedTuple):
@@ -99,6 +102,33 @@ class Graph:
         shape = self._input(number).shape
         looked_up = any(isinstance(node.layer, Embedding) and (number, 0) in node.inputs for node in self.nodes)
         return len(shape) > 1 or (len(shape) == 1 and looked_up)
+
+    def whole(self, given: Sequence[Way] | None = None) -> tuple[Layer | None, list[Way]]:
+        """The first layer that needs all time steps at once, None where steps may come one by one; and the outputs.
+
+        What stands at the end of a sequence is known only then: a layer that takes it to each step, or begins another
+        sequence from it, needs all steps of the first. ``given``: how the inputs are (None: as the model says).
+        """
+        found = given or ["steps" if self.has_time(i) else "still" for i in self.inputs]
+        made: dict[int, list[Way]] = {number: [way] for number, way in zip(self.inputs, found, strict=True)}
+        for number, node in enumerate(self.nodes):
+            if number in made:
+                continue
+            layer, ways = node.layer, [made[i][k] for i, k in node.inputs]
+            if layer.time == "whole" or ("end" in ways and (layer.time == "recurrent" or "steps" in ways)
+                                         and not isinstance(layer, Nested)):
+                return layer, []
+            if isinstance(layer, Nested):
+                within, made[number] = layer.model._graph.whole(ways)
+                if within is not None:
+                    return layer, []
+            elif layer.time == "recurrent":
+                made[number] = ["steps" if len(shape) > 2 else "end" for shape in self.shapes[number]]
+            else:
+                way: Way = "steps" if "steps" in ways or isinstance(layer, Embedding) else "end" if "end" in ways \
+                    else "still"
+                made[number] = [way] * len(self.shapes[number])
+        return None, [made[i][k] for i, k in self.outputs]
 
     def state_widths(self) -> Widths:
         """The widths of all state arrays, in the order of the nodes."""

@@ -267,7 +267,7 @@ class Model:
     @cached_property
     def whole(self) -> Layer | None:
         """The first layer that needs all time steps at once, or None if the model can go step by step."""
-        return next((n.layer for n in self.nodes if n.layer.time == "whole"), None)
+        return self._graph.whole()[0]
 
     def __repr__(self) -> str:
         kinds = ", ".join(type(n.layer).__name__ for n in self.nodes if not isinstance(n.layer, Input))

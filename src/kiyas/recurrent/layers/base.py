@@ -186,7 +186,7 @@ def _shown(shape: tuple[int | None, ...]) -> str:
 
 def constant_time(*constants: np.ndarray) -> Time:
     """How a layer of constants goes through time: those of several rows, which stand for steps, need to know which."""
-    return "whole" if any(c.ndim > 1 and c.shape[-2] > 1 for c in constants) else "pointwise"
+    return "whole" if any(size > 1 for c in constants for size in c.shape[:-1]) else "pointwise"
 
 
 def numbers(signal: Signal) -> np.ndarray:

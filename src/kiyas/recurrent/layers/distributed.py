@@ -67,8 +67,9 @@ class Nested(Layer):
 
     @property
     def time(self) -> Time:
-        ways = {node.layer.time for node in self.model.nodes}
-        return "whole" if "whole" in ways else "recurrent" if "recurrent" in ways else "pointwise"
+        if self.model.whole is not None:
+            return "whole"
+        return "recurrent" if any(node.layer.time == "recurrent" for node in self.model.nodes) else "pointwise"
 
     @property
     def widths(self) -> dict[str, tuple[int, ...]]:
