@@ -334,6 +334,16 @@ def test_a_long_text_tells_how_far_it_is(folder, monkeypatch, pooling):
     np.testing.assert_array_equal(vectors, made.encode([text, "night"]))
 
 
+@pytest.mark.parametrize("number", [12, 2**31, 2**32 + 1])
+def test_a_number_that_the_model_lacks_is_named_however_large(tmp_path, number):
+    rng = np.random.default_rng(0)
+    Model.sequential([layers.Embedding("e", rng.normal(size=(10, 3))), weights(rng, "LSTM", "l", 3, 4)]).save(
+        tmp_path / "m.safetensors")
+    made = RecurrentEncoder(tmp_path / "m.safetensors", Tokenizer.from_vocabulary({"a": number, "b": 1}))
+    with pytest.raises(InputError, match=f"from 0 to 9, got {number} in row"):
+        made.encode(["b a"])
+
+
 def test_one_hot_rows_of_a_long_text_are_made_as_they_are_read(tmp_path):
     rng = np.random.default_rng(0)
     model = Model.sequential([weights(rng, "SimpleRNN", "rnn", 200, 4)])

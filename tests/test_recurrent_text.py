@@ -241,6 +241,7 @@ def test_an_unfitted_tokenizer_says_so():
 
 @pytest.mark.parametrize(("vocabulary", "words"), [
     ({}, "got none"), ({"a": -1}, "got 'a': -1"), ({"a": True}, "got 'a': True"), ({1: 1}, "got 1: 1"),
+    ({"a": 2**63}, "got 'a': 9223372036854775808"),
     ({"a": 1, "b": 1}, "a different number for each word, got 1 for 'a' and 'b'"),
 ])
 def test_bad_vocabularies(vocabulary, words):

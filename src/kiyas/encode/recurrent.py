@@ -124,13 +124,18 @@ class RecurrentEncoder(Encoder):
         return self._watched(texts, None)
 
     def _watched(self, texts: list[str], report: Callable[[float], None] | None) -> tuple[np.ndarray, np.ndarray]:
-        ids = [np.fromiter(self.tokenizer.iter_numbers(text), np.int32) for text in texts]
+        ids = [self._ids(text) for text in texts]
         known = np.array([one.size > 0 for one in ids])
         out = np.zeros((len(texts), self._states.dims), np.float32)
         rows = np.flatnonzero(known)
         if rows.size:
             out[rows] = self._of_ids([ids[i] for i in rows], report)
         return out, known
+
+    def _ids(self, text: str) -> np.ndarray:
+        ids = np.fromiter(self.tokenizer.iter_numbers(text), np.int64)
+        # Half the memory, but for numbers that no embedding has: those must be named, not wrapped around.
+        return ids.astype(np.int32) if ids.max(initial=0) < 2**31 else ids
 
     def _of_ids(self, ids: Sequence[np.ndarray], report: Callable[[float], None] | None) -> np.ndarray:
         padded = None

@@ -112,8 +112,8 @@ class Tokenizer:
         numbers: dict[int, str] = {}
         for word, number in vocabulary.items():
             if not isinstance(word, str) or isinstance(number, bool) or not isinstance(number, (int, np.integer)) \
-                    or number < 0:
-                raise InputError(message("Tokenizer.from_vocabulary", "vocabulary", "texts with integers from 0",
+                    or not 0 <= number < 2**63:
+                raise InputError(message("Tokenizer.from_vocabulary", "vocabulary", "texts with 64-bit integers from 0",
                                          f"{word!r}: {number!r}"))
             if int(number) in numbers:
                 raise InputError(message("Tokenizer.from_vocabulary", "vocabulary", "a different number for each word",
