@@ -125,7 +125,7 @@ def info(chosen: Chosen, json: bool) -> None:
 
 
 def _facts(file: Path, model: Model) -> dict[str, Any]:
-    source = {k: v for k, v in model.source.items() if k != "path"}
+    source = {k: v for k, v in model.source.items() if k not in ("path", "outputs")}
     form = str(source.get("format", "kiyas"))
     if form == "keras" and str(source.get("keras_version", "")).startswith("1."):
         form = "keras 1"

@@ -8,13 +8,15 @@ instead of ``tensorflow.keras.models``, ``tensorflow.keras.preprocessing.text`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kiyas.arrays import count
+from kiyas.errors import InputError, message
 from kiyas.recurrent.layers.base import Layer, Shape
 from kiyas.recurrent.loading import load
 from kiyas.recurrent.model import Model
@@ -55,21 +57,22 @@ class KerasModel:
     def __init__(self, model: Model) -> None:
         self.model = model
         self._memory: Stateful | None = None
+        self._structure = _structure(model)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None,
                 callbacks: Any = None) -> Any:
-        """The outputs for the rows of x, an array, or a list of arrays for several outputs.
+        """The outputs for the rows of x: an array, or what the model has for several, a list or a dictionary of arrays.
 
         ``batch_size``: rows at a time (None: 32); a stateful model goes on from batch to batch and from call to call.
         ``verbose``, ``steps`` and ``callbacks`` have no effect.
         """
         size = 32 if batch_size is None else count(batch_size, "batch_size", "KerasModel.predict", 1, 2**31)
         if not self.model.is_stateful:
-            return _listed(self.model.predict(x, batch_size=size, empty="zero"))
+            return self._arranged(self.model.predict(x, batch_size=size, empty="zero"))
         if self._memory is None:
             rows = np.shape(x if len(self.model.inputs) == 1 else next(iter(x.values() if isinstance(x, dict) else x)))
             self._memory = self.model.stateful(min(size, rows[0]) if rows and rows[0] else None)
-        return _listed(self._memory.predict(x, empty="zero"))
+        return self._arranged(self._memory.predict(x, empty="zero"))
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for the rows of x, all of them at once."""
@@ -81,14 +84,18 @@ class KerasModel:
             return self.predict_on_batch(x)
         if self.model.is_stateful:
             self._memory = self._memory or self.model.stateful()
-            return _listed(self._memory.predict(x, mask=mask, empty="zero"))
-        return _listed(self.model.predict(x, mask=mask, empty="zero"))
+            return self._arranged(self._memory.predict(x, mask=mask, empty="zero"))
+        return self._arranged(self.model.predict(x, mask=mask, empty="zero"))
 
     def reset_states(self) -> None:
         """Forget what stateful layers remember, and the number of rows with it."""
         self._memory = None
 
     reset_state = reset_states  # Keras 3's name
+
+    def _arranged(self, y: Any) -> Any:
+        values = list(y) if isinstance(y, tuple) else [y]
+        return _as(self._structure, values) if self._structure is not None else values if len(values) > 1 else y
 
     @property
     def stateful(self) -> bool:
@@ -111,9 +118,11 @@ class KerasModel:
         return shapes[0] if len(shapes) == 1 else list(shapes)
 
     @property
-    def output_shape(self) -> Shape | list[Shape]:
-        """The shape of the output, or a list for several."""
+    def output_shape(self) -> Any:
+        """The shape of the output, or a list for several; a model of Keras 2 with a dictionary of outputs, that."""
         shapes = self.model.output_shapes()
+        if self._structure is not None and str(self.model.source.get("keras_version", "")).startswith("2"):
+            return _as(self._structure, shapes)
         return shapes[0] if len(shapes) == 1 else list(shapes)
 
     def count_params(self) -> int:
@@ -129,5 +138,22 @@ class KerasModel:
         print_fn(f"{self.count_params():,} weights")
 
 
-def _listed(y: Any) -> Any:
-    return list(y) if isinstance(y, tuple) else y
+def _structure(model: Model) -> Any:
+    """What holds the outputs, with their numbers; None for an array or a plain list."""
+    held = model.source.get("outputs")
+    if held is None:
+        return None
+    try:
+        found = json.loads(held)
+        _as(found, model.outputs)
+    except (TypeError, ValueError, IndexError, RecursionError):
+        raise InputError(message("KerasModel", "model", f"one whose source tells of its {len(model.outputs)} outputs",
+                                 f"{held!r:.60}")) from None
+    return found
+
+
+def _as(structure: Any, values: Sequence[Any]) -> Any:
+    """Values in place of their numbers."""
+    if isinstance(structure, dict):
+        return {key: _as(inner, values) for key, inner in structure.items()}
+    return [_as(inner, values) for inner in structure] if isinstance(structure, list) else values[structure]

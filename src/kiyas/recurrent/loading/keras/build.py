@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,11 +48,12 @@ class Builder:
             shapes.append(self._shapes_after(layer, given))
         for tensor in graph.outputs:
             self._shape(shapes, tensor, graph.calls[tensor.call].spec)
+        held = {} if graph.structure is None else {"outputs": json.dumps(graph.structure)}
         try:
             return Model(tuple(nodes), tuple(tensor.call for tensor in graph.inputs),
                          tuple((tensor.call, tensor.index) for tensor in graph.outputs),
                          graph.input_names, graph.output_names,
-                         source=dict(self._source))
+                         source={**self._source, **held})
         except InputError as error:
             raise FileError(f"{self._where}: {error}") from None
 

@@ -12,7 +12,15 @@ from typing import Any
 from kiyas.errors import FileError
 from kiyas.recurrent.loading.keras import masks
 from kiyas.recurrent.loading.keras.operations import as_operation
-from kiyas.recurrent.loading.keras.references import Reference, ends, histories, is_keras3, masks_of, references
+from kiyas.recurrent.loading.keras.references import (
+    Reference,
+    ends,
+    histories,
+    is_keras3,
+    masks_of,
+    references,
+    structure,
+)
 from kiyas.recurrent.loading.keras.table import ENTRIES
 from kiyas.recurrent.registry import registered
 
@@ -60,6 +68,7 @@ class Graph:
     """Layers in the order of the model, calls in an order in which they can be made.
 
     ``input_names``, ``output_names``: None where the model has a list of them, whose names are those of the layers.
+    ``structure``: what holds the outputs, where that is no plain list, see `references.structure`.
     """
 
     name: str
@@ -69,6 +78,7 @@ class Graph:
     outputs: list[Tensor]
     input_names: list[str] | None = None
     output_names: list[str] | None = None
+    structure: Any = None
 
 
 def read(config: object, where: str, depth: int = 0) -> Graph:
@@ -209,9 +219,9 @@ class _Functional:
         inputs, outputs = ([self._tensor([t[0], t[1] - apart.get(t[0], 0), t[2]]) for _, t in found]
                            for found in (given, made))
         self._check_masks()
-        names = ([name for name, _ in found] if found[0][0] else None for found in (given, made))
+        taken, gives = ([name for name, _ in found] if found[0][0] else None for found in (given, made))
         self.graph = Graph(str(config.get("name", "model")), list(self._specs.values()), self._calls, inputs, outputs,
-                           *names)
+                           taken, gives, structure(config))
 
     def _only_masks(self, config: Mapping[str, Any], entries: list[Any]) -> set[str]:
         """The names of what Keras 3 computes masks with: nothing else comes of it."""

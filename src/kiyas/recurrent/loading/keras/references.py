@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from kiyas.errors import FileError
@@ -64,6 +65,27 @@ def ends(config: Mapping[str, Any], key: str, where: str) -> list[tuple[str, Ref
         raise FileError(f"{where}: its configuration is altered: '{key}' is {config.get(key)!r:.60}")
     named = any(not step.isdecimal() for path, _ in found for step in path.split(":") if step)
     return [(path if named else "", list(value)[:3]) for path, value in found]
+
+
+def structure(config: Mapping[str, Any]) -> Any:
+    """The outputs of a model as it gives them: a mapping or nested lists of their numbers in the order of `ends`.
+
+    None for one output and for a plain list of them. Keras takes the one output out of a list of one.
+    """
+    value, numbers = config.get("output_layers"), count()
+
+    def numbered(value: Any) -> Any:
+        if is_reference(value):
+            return next(numbers)
+        if isinstance(value, Mapping):
+            by_key = {key: numbered(value[key]) for key in sorted(value)}
+            return {key: by_key[key] for key in value}
+        return [numbered(one) for one in value]
+    if isinstance(value, (list, tuple)) and not is_reference(value) and len(value) == 1:
+        value = value[0]
+    found = numbered(value)
+    plain = isinstance(found, list) and len(found) > 1 and all(isinstance(one, int) for one in found)
+    return None if plain or isinstance(found, int) else found
 
 
 def _flat(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
