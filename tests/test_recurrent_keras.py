@@ -98,7 +98,8 @@ A, B = ["a", 0, 0], ["b", 0, 0]
     (A, "a"), ([A], "a"), ([A, B], ["a", "b"]), ({"z": A, "b": B}, {"z": "a", "b": "b"}), ({"z": A}, {"z": "a"}),
     ({"q": [A, B], "c": B}, {"q": ["a", "b"], "c": "b"}), ([{"z": A, "b": B}, A], [{"z": "a", "b": "b"}, "a"]),
     ({"q": {"u": A, "r": B}}, {"q": {"u": "a", "r": "b"}}), ([[A, B], A], [["a", "b"], "a"]),
-    ({"q": [A]}, {"q": ["a"]}), ([[A]], ["a"]), ([{"z": A}], {"z": "a"}), ([A, [A]], ["a", ["a"]]), ({"z": A, "y": A}, {"z": "a", "y": "a"}),
+    ({"q": [A]}, {"q": ["a"]}), ([[A]], ["a"]),
+    ([{"z": A}], {"z": "a"}), ([A, [A]], ["a", ["a"]]), ({"z": A, "y": A}, {"z": "a", "y": "a"}),
 ])
 def test_outputs_are_held_as_keras_holds_them(outputs, gives, tmp_path):
     """What Keras 3.15 gives for each; Keras 2.15 too, which writes [[a]] as [a]."""
