@@ -14,7 +14,7 @@ from kiyas.errors import InputError
 from kiyas.kernels.argmax import Argmax
 from kiyas.kernels.recurrent import Linear, softmax
 from kiyas.recurrent import Model, Tokenizer, layers
-from kiyas.recurrent.generation import Token, generate, generate_tokens
+from kiyas.recurrent.generation import Generated, Token, generate, generate_tokens
 from kiyas.recurrent.layers.dense import Dense
 
 
@@ -159,6 +159,16 @@ def test_greedy_words_and_their_log_probabilities_are_those_of_all_outputs(every
     assert Token(1, "w1", " w1", log_probability=-0.5).log_probability == -0.5
     kept = pickle.loads(pickle.dumps(generate(model, tokenizer, "w5 w7", 3)))
     assert [token.log_probability for token in kept.tokens] == one_by_one[:3]
+
+
+def test_tokens_of_several_models_in_one_text_keep_their_own_log_probabilities():
+    one, tokenizer = talker()
+    other = one.sequential([one.nodes[1].layer, one.nodes[2].layer,
+                            Dense("head", -one.nodes[3].layer.weights, None, "softmax")])
+    made = [generate(model, tokenizer, "w5 w7", 4) for model in (one, other, one)]
+    joined = Generated("", "", tuple(token for each in made for token in each.tokens), None)
+    wanted = [generate(model, tokenizer, "w5 w7", 4).log_probabilities for model in (one, other, one)]
+    np.testing.assert_array_equal(joined.log_probabilities, np.concatenate(wanted))
 
 
 def test_it_is_used_where_it_saves_something():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -74,13 +76,15 @@ class Later:
 
     @staticmethod
     def computed(several: Sequence[Later]) -> list[float]:
-        """Of tokens of one text, as each by itself."""
+        """Of tokens of a text, as each by itself."""
         found: list[float] = []
-        for start in range(0, len(several), _TOGETHER):
-            part = several[start:start + _TOGETHER]
-            for later, row in zip(part, LazyOutput.all_of([one._output for one in part]), strict=True):
-                assert later._output.argmax is not None
-                found.append(later._reader.log_probability(row, later._output.argmax))
+        for reader, one_reader in groupby(several, attrgetter("_reader")):  # texts of several models may be joined
+            own = list(one_reader)
+            for start in range(0, len(own), _TOGETHER):
+                outputs = [later._output for later in own[start:start + _TOGETHER]]
+                for output, row in zip(outputs, LazyOutput.all_of(outputs), strict=True):
+                    assert output.argmax is not None
+                    found.append(reader.log_probability(row, output.argmax))
         return found
 
 
