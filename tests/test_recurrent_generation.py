@@ -108,18 +108,20 @@ def test_one_hot():
 
 # -- the growing text --------------------------------------------------------------------------------------
 
-WORDS = ["cat", "sat", "on", "Hat", "ΟΔΟΣ", "I\u0307z", "<OOV>", "un known", "a.b", "", "Σ", "IŞIK", "\u0307", "cat,"]
+WORDS = ["cat", "sat", "on", "Hat", "ΟΔΟΣ", "I\u0307z", "<OOV>", "un known", "a.b", "", "Σ", "IŞIK", "\u0307", "cat,",
+         "a-", "-b", "-"]
 
 
 @pytest.mark.parametrize("options", [
     {}, {"lower": False}, {"split": "_"}, {"split": "_", "filters": " ,"}, {"oov_token": "<OOV>"}, {"char_level": True},
-    {"char_level": True, "lower": False}, {"locale": "tr"}, {"char_level": True, "locale": "tr"}, {"num_words": 4}])
+    {"char_level": True, "lower": False}, {"locale": "tr"}, {"char_level": True, "locale": "tr"}, {"num_words": 4},
+    {"split": "--", "filters": " "}, {"split": "ata", "filters": " ,"}, {"split": "xy", "filters": " "}])
 def test_a_growing_text_has_the_numbers_of_the_whole(options):
     tokenizer = Tokenizer(**options)
-    tokenizer.fit_on_texts(["the cat sat on the mat hat οδος izmir i ı ΟΔΟΣ", " ".join(WORDS)])
+    tokenizer.fit_on_texts(["the cat sat on the mat hat οδος izmir i ı ΟΔΟΣ", " ".join(WORDS), WORDS])
     rng = np.random.default_rng(0)
     for _ in range(30):
-        text = seed = rng.choice(["The cat", "", "ΑΣ", "the I"])
+        text = seed = rng.choice(["The cat", "", "ΑΣ", "the I", "a-"])
         context = Context(tokenizer, seed)
         for word in rng.choice(WORDS, 8):
             before = list(context.ids)
@@ -251,6 +253,23 @@ def test_a_window_gives_what_the_keras_loop_gives(padding, mask, char_level, car
                 assert all(carried)
             elif window == 1:
                 assert not all(carried)
+
+
+def test_a_split_of_several_characters_gives_what_the_keras_loop_gives():
+    """The joint of two words may be cut elsewhere once both are there, and what was read is another then."""
+    words = ["a", "-a", "a-", "-", "b-", "-b", "b"]
+    tokenizer = Tokenizer.from_vocabulary({word: i for i, word in enumerate(words, 1)}, split="--", filters=" ")
+    again = 0
+    for seed in range(8):
+        model = lively(len(words) + 1, seed=seed)
+        wanted, text = keras_loop(lambda ids, m=model: m.predict(np.array([ids]), empty="zero")[0].tolist(),
+                                  lambda text: tokenizer.texts_to_sequences([text])[0], tokenizer.index_word, "a b", 12,
+                                  40)
+        made = generate(model, tokenizer, "a b", 12, window=40)
+        assert made.ids.tolist() == wanted and made.text.split() == text.split()
+        assert all(token.carried for token in made.tokens)
+        again += tokenizer.texts_to_sequences([text])[0] != tokenizer.texts_to_sequences(["a b"])[0] + wanted
+    assert again, "joints that are never cut otherwise test nothing"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
@@ -454,6 +473,30 @@ def test_beams_over_a_window_and_by_the_state_agree():
     by_window = beam_search(model, tokenizer, "the cat", 6, beams=3, window=20)
     assert [made.ids.tolist() for made in by_state] == [made.ids.tolist() for made in by_window]
     assert [m.log_probabilities.tolist() for m in by_state] == [m.log_probabilities.tolist() for m in by_window]
+
+
+def test_beams_of_a_model_without_a_state():
+    """One that sees the last word alone, and one that sees all of the window at once."""
+    rng = np.random.default_rng(5)
+    first = layers.Embedding("embedding", rng.normal(0, 2, (11, 6)))
+    head = layers.Dense("head", rng.normal(0, 2, (11, 6)), np.zeros(11), activation="softmax")
+    tokenizer = words_tokenizer()
+    for inner, window in (([], None), ([], 20), ([layers.GlobalAverage("mean")], 3)):
+        model = Model.sequential([first, *inner, head])
+        ids = tokenizer.texts_to_sequences(["the cat"])[0]
+
+        def after(numbers, model=model, ids=ids, window=window):
+            text = [*ids, *numbers][-(window or 20):]
+            y = model.predict(np.array([[0] * (window - len(text)) + text if window == 3 else text]))
+            return np.log(y.reshape(-1, 11)[-1].astype(np.float64))
+        wanted = all_texts(after, sorted(tokenizer.index_word), 3)
+        found = beam_search(model, tokenizer, "the cat", 3, beams=200, window=window)
+        assert [tuple(made.ids.tolist()) for made in found[:5]] == [numbers for _, numbers in wanted[:5]]
+        one = beam_search(model, tokenizer, "the cat", 3, beams=1, window=window)
+        assert one[0].text == generate(model, tokenizer, "the cat", 3, window=window, exclude=[0]).text
+        if inner:
+            with pytest.raises(InputError, match=r"GlobalAverage 'mean' needs all time steps at once.*; give window="):
+                beam_search(model, tokenizer, "the cat", 3, beams=2)
 
 
 def test_bad_beams():

@@ -102,6 +102,18 @@ def test_split_and_stack():
     assert state.take(np.array([2, 2])).batch == 2
 
 
+def test_the_state_of_a_model_without_recurrent_layers_has_rows(tmp_path):
+    model = Model.sequential([Dense("d", np.arange(6.0).reshape(2, 3))])
+    x = np.ones((3, 3), np.float32)
+    y, state = model.step(x)
+    state.save(tmp_path / "state.safetensors")
+    assert state.batch == model.new_state(3).batch == state.copy().batch == State.stack(state.split()).batch == 3
+    for other in (state, state.take([2, 0, 0]), State.stack(state.split()), state.copy(), model.new_state(3), {},
+                  State.load(tmp_path / "state.safetensors")):
+        assert np.array_equal(model.step(x, other)[0], y)
+    assert state.take([1]).batch == 1
+
+
 def test_streams_fork():
     m = model()
     stream = m.stream()

@@ -136,7 +136,7 @@ def signal(owner: str, x: np.ndarray, time: bool, lengths: Any, mask: Any, empty
 def state(owner: str, value: Any, widths: Widths, batch: int) -> State:
     """A `State`, a mapping, or PyTorch's h0 or (h0, c0), each (layers·directions, batch, hidden), checked."""
     checked = _as_state(owner, value, widths)
-    if checked.batch != batch:
+    if checked and checked.batch != batch:  # one without arrays fits a model without recurrent layers
         raise InputError(message(owner, "state", f"of batch {batch}, as the input", f"batch {checked.batch}"))
     for name, wanted in widths.items():
         if name not in checked:

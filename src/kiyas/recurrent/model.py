@@ -206,7 +206,8 @@ class Model:
     def new_state(self, batch: int = 1) -> State:
         """The state of zeros that a fresh sequence begins with."""
         rows = count(batch, "batch", "Model.new_state", 1, 2**31)
-        return State({k: [np.zeros((rows, w), np.float32) for w in ws] for k, ws in self.state_widths.items()})
+        return State._of({k: tuple(np.zeros((rows, w), np.float32) for w in ws) for k, ws in self.state_widths.items()},
+                         rows)
 
     def run(self, signals: Sequence[Signal], state: Mapping[str, tuple[np.ndarray, ...]] | None = None,
             context: Context = FRESH) -> tuple[tuple[Signal, ...], dict[str, tuple[np.ndarray, ...]]]:

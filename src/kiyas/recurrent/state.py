@@ -94,7 +94,7 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
 
     def copy(self) -> State:
         """A copy that shares nothing: a fork of the stream. (As states are never written to, sharing does no harm.)"""
-        return State(self._arrays)
+        return State._of({name: tuple(a.copy() for a in arrays) for name, arrays in self._arrays.items()}, self.batch)
 
     fork = copy
 
@@ -112,8 +112,8 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
             if _widths(state) != first:
                 raise InputError(message("State.stack", "states", f"states of one model, with {first}",
                                          f"{_widths(state)} at number {number}"))
-        return State({name: [np.concatenate(parts) for parts in zip(*(s[name] for s in states), strict=True)]
-                      for name in states[0]})
+        return State._of({name: tuple(np.concatenate(parts) for parts in zip(*(s[name] for s in states), strict=True))
+                          for name in states[0]}, sum(state.batch for state in states))
 
     def split(self, sizes: Sequence[int] | None = None) -> list[State]:
         """The rows apart, one a state, or in groups of ``sizes`` (which add up to the batch); else `InputError`."""
@@ -135,7 +135,8 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
             raise InputError(message("State.take", "rows", f"a list of whole numbers from 0 to {self.batch - 1}",
                                      f"{rows!r:.200}",
                                      "np.flatnonzero(mask) gives those of a mask" if index is None else ""))
-        return State({name: [a[index] for a in arrays] for name, arrays in self._arrays.items()})
+        # With the number of rows said: a model without recurrent layers has a state without arrays.
+        return State._of({name: tuple(a[index] for a in arrays) for name, arrays in self._arrays.items()}, index.size)
 
     # -- files -------------------------------------------------------------------------------------
 

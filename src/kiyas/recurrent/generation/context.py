@@ -63,6 +63,7 @@ class Context:
     def _seamless(self, word: str) -> bool:
         t = self.tokenizer
         if not t.char_level:
-            return t.split == " " or " " in t.filters
+            # A split of several characters may begin in the word before or end in this one: "a-" + "--" + "b".
+            return len(t.split) == 1 and (t.split == " " or " " in t.filters)
         self._looks_around = self._looks_around or (t.lower and any(mark in word for mark in LOOK_AROUND))
         return not self._looks_around
