@@ -98,6 +98,26 @@ def test_nested_models():
     assert outer.whole is None
 
 
+def test_ids_that_a_model_within_looks_up_are_a_sequence():
+    rng = np.random.default_rng(8)
+    first = [L.Embedding("e", rng.normal(size=(7, 5))), random_lstm(rng, 5, 4, "l")]
+    head = L.Dense("head", rng.normal(size=(3, 4)))
+    flat = Model.sequential([*first, head])
+    inner = Model.sequential([L.Nested("within", Model.sequential(first))], (None,))
+    model = Model.sequential([L.Nested("outer", inner), head], (None,))
+    ids = rng.integers(0, 7, (2, 5))
+    assert np.array_equal(model.predict(ids, lengths=[5, 2]), flat.predict(ids, lengths=[5, 2]))
+    y, state = model.step(ids[:, 0])
+    assert np.array_equal(y, flat.step(ids[:, 0])[0])
+    assert np.array_equal(model.step(ids[:, 1], state)[0], flat.predict(ids[:, :2]))
+    assert model.with_precision("int8").precision_error == flat.with_precision("int8").precision_error
+    of_words = Model.sequential([L.TimeDistributed("each", first[0]), L.TimeDistributed("words", first[1]),
+                                 random_lstm(rng, 4, 3, "last")], (None, None))
+    assert of_words.with_precision("int8").precision_error.largest < 0.1
+    with pytest.raises(InputError, match="ids' must be from 0 to 6, got 7"):
+        of_words.check(np.full((1, 2, 2), 7))
+
+
 def test_a_nested_model_twice():
     rng = np.random.default_rng(4)
     nest = L.Nested("nest", Model.sequential([random_lstm(rng, 3, 3, "in", return_sequences=True)]))

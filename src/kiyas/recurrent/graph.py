@@ -98,10 +98,20 @@ class Graph:
         return tuple(shapes[i][k] for i, k in self.outputs)
 
     def has_time(self, number: int) -> bool:
-        """Whether an input node is a sequence: of features, or of ids that an embedding looks up."""
+        """Whether an input node is a sequence: of features, or of ids that an embedding looks up, here or within."""
         shape = self._input(number).shape
-        looked_up = any(isinstance(node.layer, Embedding) and (number, 0) in node.inputs for node in self.nodes)
-        return len(shape) > 1 or (len(shape) == 1 and looked_up)
+        return len(shape) > 1 or (len(shape) == 1 and self._looked_up(number))
+
+    def _looked_up(self, number: int) -> bool:
+        for node in self.nodes:
+            for place, source in enumerate(node.inputs):
+                if source == (number, 0):
+                    layer = node.layer
+                    if isinstance(layer, Embedding):
+                        return True
+                    if isinstance(layer, Nested) and layer.model._graph._looked_up(layer.model.inputs[place]):
+                        return True
+        return False
 
     def whole(self, given: Sequence[Way] | None = None) -> tuple[Layer | None, list[Way]]:
         """The first layer that needs all time steps at once, None where steps may come one by one; and the outputs.

@@ -17,6 +17,7 @@ from kiyas.recurrent.graph import Graph, Node, called
 from kiyas.recurrent.layers.base import FRESH, Context, Layer, Shape, Signal
 from kiyas.recurrent.layers.bidirectional import Bidirectional
 from kiyas.recurrent.layers.dense import Dense
+from kiyas.recurrent.layers.distributed import TimeDistributed
 from kiyas.recurrent.layers.embedding import Embedding, Input
 from kiyas.recurrent.layers.recurrent import Recurrent
 from kiyas.recurrent.state import State
@@ -353,10 +354,9 @@ class Model:
         """Inputs that nobody has chosen: normal numbers, and ids in turn."""
         rng = np.random.default_rng(0)
         out = []
-        for k, number in enumerate(self.inputs):
+        for k in range(len(self.inputs)):
             sizes = [s if s is not None else _SYNTHETIC_STEPS for s in self._input_shape(k)]
-            tables = [n.layer.table.shape[0] for n in self.nodes
-                      if isinstance(n.layer, Embedding) and (number, 0) in n.inputs]
+            tables = [layer.table.shape[0] for layer in _tables(self, k)]
             shape = (_SYNTHETIC_ROWS, *sizes)
             out.append(rng.integers(min(1, min(tables) - 1), min(tables), shape) if tables
                        else rng.standard_normal(shape).astype(np.float32))
@@ -396,13 +396,16 @@ def _first_shape(layer: Layer) -> Shape:
 
 
 def _tables(model: Model, k: int) -> Iterator[Embedding]:
-    """The embeddings that look up input ``k``, those of models within the model too."""
+    """The embeddings that look up input ``k``, those of layers and models within the model too."""
     for node in model.nodes:
         for place, source in enumerate(node.inputs):
             if source == (model.inputs[k], 0):
-                if isinstance(node.layer, Embedding):
-                    yield node.layer
-                inner = getattr(node.layer, "model", None)
+                layer = node.layer
+                while isinstance(layer, TimeDistributed):
+                    layer = layer.layer
+                if isinstance(layer, Embedding):
+                    yield layer
+                inner = getattr(layer, "model", None)
                 if isinstance(inner, Model) and place < len(inner.inputs):
                     yield from _tables(inner, place)
 
