@@ -158,6 +158,71 @@ def test_states_that_go_in_and_are_all_that_comes_out_are_the_outputs(tmp_path, 
             assert_close(one, other)
 
 
+# What comes after the outputs Ys of an LSTM, (time, 1, n): nodes, and the axes of the result that are time and batch.
+ONE_ROW = {
+    "every step": ([], (1, 0)), "product": ([helper.make_node("MatMul", ["Ys", "D"], ["out"])], (1, 0)),
+    "last step": ([helper.make_node("Gather", ["Ys", "end"], ["out"], axis=0)], (0,)),
+    "last state": ([helper.make_node("Squeeze", ["Yh", "first"], ["out"])], (0,)),
+    "mean": ([helper.make_node("ReduceMean", ["Ys"], ["out"], axes=[0], keepdims=0)], (0,)),
+    "over time": ([helper.make_node("Softmax", ["Ys"], ["out"], axis=0)], (1, 0)),
+    "from the state": ([helper.make_node("LSTM", ["Ys", "W2", "R", "", "", "Yh", "Yc"], ["Y2"], hidden_size=3),
+                        helper.make_node("Squeeze", ["Y2", "second"], ["out"])], (1, 0)),
+    "anew": ([helper.make_node("LSTM", ["Ys", "W2", "R"], ["Y2"], hidden_size=3),
+              helper.make_node("Squeeze", ["Y2", "second"], ["out"])], (1, 0)),
+    "back": ([helper.make_node("LSTM", ["Ys", "W2", "R"], ["Y2"], hidden_size=3, direction="reverse"),
+              helper.make_node("Squeeze", ["Y2", "second"], ["out"])], (1, 0)),
+}
+
+
+def one_row(path, case, time, batch=1):
+    """A graph of sequences with time first, whose batch is fixed, and whose states go in and out."""
+    rng = np.random.default_rng(5)
+    nodes = [helper.make_node("LSTM", ["X", "W", "R", "", "", "h", "c"], ["Y", "Yh", "Yc"], hidden_size=3),
+             helper.make_node("Squeeze", ["Y", "second"], ["Ys"]), *ONE_ROW[case][0]]
+    weights = lstm() | {"W2": rng.standard_normal((1, 12, 3)).astype(np.float32), "end": np.array(-1),
+                        "D": rng.standard_normal((3, 2)).astype(np.float32), "first": np.array([0]),
+                        "second": np.array([1])}
+    return made(path, nodes, [("X", TensorProto.FLOAT, [time, batch, 4]),
+                              *((s, TensorProto.FLOAT, [1, batch, 3]) for s in ("h", "c"))],
+                ["out" if ONE_ROW[case][0] else "Ys", "Yh", "Yc"], weights, opset=13)
+
+
+@pytest.mark.parametrize("case", ONE_ROW)
+@pytest.mark.parametrize("time", [None, 5])
+def test_sequences_of_one_row_with_time_first_and_states_are_sequences(tmp_path, case, time):
+    """They could be taken for frames, as what ought to be the batch follows one another; held against ONNX Runtime."""
+    runtime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    path = one_row(tmp_path / "a.onnx", case, time)
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((5, 1, 4)).astype(np.float32)
+    # A state that is given would stand in for one that is computed.
+    start = {s: rng.standard_normal((1, 1, 3)).astype(np.float32) * (case != "from the state") for s in ("h", "c")}
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    wanted, h, c = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(
+        None, {"X": x} | start)
+    model = recurrent.load(path)
+    assert model.source["kind"] == "sequences" and model.input_shapes == ((None, None, 4),)
+    state = {name: [start[s][0] if k == 0 else np.zeros((1, 3)) for s in ("h", "c")]
+             for k, name in enumerate(model.state_widths)}
+    found, after = model.predict(x.transpose(1, 0, 2), return_state=True,
+                                 state=None if case == "from the state" else state)
+    found = found[0] if isinstance(found, tuple) else found  # a graph of nothing but states gives them all
+    axes = ONE_ROW[case][1]
+    assert_close(found, wanted.transpose(*axes, *range(len(axes), wanted.ndim)))
+    assert_close(after[next(iter(after))][0], h[0])
+    assert_close(after[next(iter(after))][1], c[0])
+
+
+@pytest.mark.parametrize(("case", "words"), [
+    ("from the state", "LSTM that begins from what another leaves at a frame"),
+    ("anew", "LSTM that begins anew at every frame"), ("back", "LSTM that begins anew at every frame")])
+def test_frames_within_which_a_layer_begins_anew_are_refused(tmp_path, case, words):
+    """The state of such a layer is not carried from frame to frame."""
+    with pytest.raises(FileError, match=f"has operations that are not supported: {words}"):
+        recurrent.load(one_row(tmp_path / "a.onnx", case, 1))
+
+
 def test_of_a_graph_of_frames_the_cell_states_are_no_output(tmp_path):
     starts = [(name, TensorProto.FLOAT, [1, 1, 3]) for name in ("h", "c")]
     for output, outputs in (("Yh", ["", "Yh"]), ("Yc", ["", "", "Yc"])):

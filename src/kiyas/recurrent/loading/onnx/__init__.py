@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kiyas.errors import FileError, InputError, KiyasError, message, missing_extra
-from kiyas.recurrent.loading.onnx.call import MismatchError
+from kiyas.recurrent.loading.onnx.call import MismatchError, RowsInTimeError
 from kiyas.recurrent.loading.onnx.graph import Reader, single_node
 from kiyas.recurrent.model import Model
 
@@ -47,14 +47,20 @@ def _read(graph: Any, path: Path, prefix: str | None, fixed: dict[str, np.ndarra
     try:
         return Reader(graph, str(path), 0, fixed, shapes, opset).model(source)
     except MismatchError as error:
-        first = FileError(f"{path}: {error}")
+        first, in_time = FileError(f"{path}: {error}"), isinstance(error, RowsInTimeError)
     try:  # as in PyTorch and ONNX themselves: time before batch
         return Reader(graph, str(path), 1, fixed, shapes, opset).model(source)
     except MismatchError:
-        raise first from None
+        if not in_time:
+            raise first from None
     except FileError as error:
-        # What is wrong with the file itself is so under either assumption.
-        raise (first if "operations that are not supported" in str(error) else error) from None
+        if not in_time:
+            # What is wrong with the file itself is so under either assumption.
+            raise (first if "operations that are not supported" in str(error) else error) from None
+    try:  # rows that follow one another: frames
+        return Reader(graph, str(path), 0, fixed, shapes, opset, rows_are_frames=True).model(source)
+    except MismatchError as error:
+        raise FileError(f"{path}: {error}") from None
 
 
 def _parsed(path: Path) -> Any:

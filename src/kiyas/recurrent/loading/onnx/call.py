@@ -26,6 +26,10 @@ class MismatchError(Exception):
     """The axes do not fit under what was assumed of them."""
 
 
+class RowsInTimeError(MismatchError):
+    """A node runs along what was taken for rows, one batch at a time: either time comes first, or rows are frames."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A node of the graph with the values that go in."""

@@ -58,7 +58,8 @@ class Reader:
     """Reads one graph, taking axis ``batch_axis`` of its inputs for the batch."""
 
     def __init__(self, graph: Any, where: str, batch_axis: int, fixed: Mapping[str, np.ndarray],
-                 shapes: Mapping[str, Any], opset: int, only: str | None = None):
+                 shapes: Mapping[str, Any], opset: int, only: str | None = None,
+                 rows_are_frames: bool = False):
         self.graph, self.where, self.opset = graph, where, opset
         self._batch_axis, self._fixed, self._shapes, self._only = batch_axis, fixed, shapes, only
         self.nodes: list[Node] = []
@@ -83,6 +84,8 @@ class Reader:
                                        for leaf in self._leaves(name)}
         self._length_inputs = inputs & {leaf for node in nodes for name in list(node.input)[4:5]
                                         for leaf in self._leaves(name)}
+        # Whether rows may be frames, one after another: told by who reads the graph.
+        self.rows_are_frames = rows_are_frames
         # Whether the graph is one of frames: told by the first recurrent node.
         self.frames = False
         self.uses_lengths = False
@@ -151,8 +154,9 @@ class Reader:
         """An output with its axes in the order of ONNX, batch first, without axes of size 1 that nothing needs."""
         atoms = [atom for axis in value.axes for atom in axis]
         merged = any(len(axis) > 1 and axis not in value.array for axis in value.axes)
+        places = [value.axes.index(axis) for axis in value.array[1:] if axis in value.axes]
         if value.array[0] == (self.batch,) and {a for axis in value.array for a in axis} == set(atoms) \
-                and len(value.array) >= 3 and not merged:
+                and len(value.array) >= 3 and not merged and places == sorted(places):
             return value.node, value.output
         wanted = [axis for axis in value.axes if axis and axis != (self.batch,)]
         if not wanted:
@@ -471,7 +475,7 @@ def single_node(graph: Any, where: str, name: str, fixed: Mapping[str, np.ndarra
     """One recurrent node of a graph, called by its name or that of its first output, as a model of one layer."""
     known = [node.name or node.output[0] for scope in _scopes(graph, 0, where) for node in scope.node
              if node.op_type in RECURRENT]
-    reader = Reader(graph, where, 0, fixed, shapes, opset, only=name)
+    reader = Reader(graph, where, 0, fixed, shapes, opset, only=name, rows_are_frames=True)
     environment: dict[str, Any] = {}
     try:
         environment = reader._inputs()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kiyas.recurrent.loading.onnx.call import Call, MismatchError, UnsupportedError
+from kiyas.recurrent.loading.onnx.call import Call, MismatchError, RowsInTimeError, UnsupportedError
 from kiyas.recurrent.loading.onnx.cells import layer_of
 from kiyas.recurrent.loading.onnx.fold import FOLDS, slices
 from kiyas.recurrent.loading.onnx.values import Atom, Axes, Filled, Given, Lengths, Size, Stacked, Tensor, sizes
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from kiyas.recurrent.loading.onnx.graph import Reader
 
 
+# The name of states that come out of a node, which are no input of the graph.
+_LEFT = "left"
+
+
 def moved(call: Call) -> list[Any]:
     """States, and lengths, that are only moved about remain what they are; their shapes are followed."""
     first = call.values[0]
     if call.kind == "Concat" and any(isinstance(value, Given) for value in call.values):
-        return [Given("states", (Size(1, (Atom(None),)),))]
+        left = any(isinstance(value, Given) and value.name == _LEFT for value in call.values)
+        return [Given(_LEFT if left else "states", (Size(1, (Atom(None),)),))]
     if call.kind == "Add" and any(isinstance(v, np.ndarray) and not v.any() for v in call.values):
         return [next(value for value in call.values if isinstance(value, Given))]
     if isinstance(first, Lengths) and call.kind in ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape"):
@@ -86,9 +91,15 @@ def recurrent(call: Call) -> list[Any]:
     unit = all(atom.size == 1 for atom in time)
     one_row = all(atom.size == 1 for atom in batch)
     rows = (call.reader.batch,)
-    by_frames = (unit and batch == rows and (all(carried) or call.reader.frames)) \
-        or (all(carried) and time == rows and one_row and call.attributes.get("direction", "forward") == "forward")
+    by_frames = unit and batch == rows and (all(carried) or call.reader.frames)
+    if not by_frames and all(carried) and time == rows and one_row \
+            and call.attributes.get("direction", "forward") == "forward":
+        if not call.reader.rows_are_frames:
+            raise RowsInTimeError(f"{kind} '{call.node.name}' runs along the rows")
+        by_frames = True
     name = call.name(kind.lower())
+    if call.reader.frames and not all(carried) and (by_frames or time == rows):
+        raise UnsupportedError(f"{kind} that begins anew at every frame")
     if by_frames:
         call.reader.frames = True
         return _frame(call, name, weights, x, features, time == rows)
@@ -133,6 +144,8 @@ def _initial(reader: Reader, node: Any, value: Any) -> Any:
             or (isinstance(value, np.ndarray) and not value.any()):
         return None
     if isinstance(value, Given):
+        if value.name == _LEFT:
+            raise UnsupportedError(f"{node.op_type} that begins from what another leaves at a frame")
         return "carried"
     if isinstance(value, Tensor) and len(value.axes) == 3:
         rest = [axis for axis in value.axes if axis and any(a.size != 1 or a.batch for a in axis)]
@@ -155,6 +168,6 @@ def _frame(call: Call, name: str, weights: list[Any], x: Tensor, features: tuple
     first, second = (batch, ()) if batch_is_time else ((), batch)
     y: Axes = (second, first, (), (units,)) if call.attributes.get("layout") else (first, (), second, (units,))
     # Where rows of the graph are frames, the last state is not that of each.
-    last: Any = Given("states", (1, 1, units.size or 1)) if batch_is_time else Tensor(
+    last: Any = Given(_LEFT, (1, 1, units.size or 1)) if batch_is_time else Tensor(
         at, 0, array, (batch, (), (units,)) if call.attributes.get("layout") else ((), batch, (units,)))
-    return [Tensor(at, 0, array, y), last, Given("states", (1, Size(1, (call.reader.batch,)), units.size or 1))]
+    return [Tensor(at, 0, array, y), last, Given(_LEFT, (1, Size(1, (call.reader.batch,)), units.size or 1))]
