@@ -403,6 +403,25 @@ def test_texts_without_words_and_long_ones_by_wish(run, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "v.npy")[:1], wanted)
 
 
+def test_an_index_takes_texts_without_words_by_wish(tmp_path, capsys):
+    from kiyas.encode.collection import Collection
+
+    (tmp_path / "t.txt").write_text("the old mill\n...\nsilver runs\n")
+    given = ["index", str(tmp_path / "t.txt"), "--lines", "-o", str(tmp_path / "shelf"), "--encoder",
+             f"recurrent:{WORDS}"]
+    assert main(given) == 1
+    assert "text 1 that has no token that the encoder knows ('...'); leave it out, or give --blank zero for a vector" \
+        in " ".join(capsys.readouterr().err.split())
+    assert main([*given, "--blank", "zero"]) == 0
+    vectors = Collection.load(tmp_path / "shelf").index.vectors
+    assert vectors[0].any() and not vectors[1].any() and vectors[2].any()
+    np.save(tmp_path / "v.npy", np.eye(3))
+    for arguments, words in ((given, "--blank must be 'error' or 'zero', got 'skip'"), (
+            ["index", str(tmp_path / "v.npy"), "-o", str(tmp_path / "x")], "--blank is for texts, and")):
+        assert main([*arguments, "--blank", "skip", "--overwrite"]) == 1
+        assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_index_by_a_recurrent_encoder(tmp_path, capsys):
     (tmp_path / "t.txt").write_text("the old mill\nan old man walks past the river at night\nsilver runs\n")
     assert main(["index", str(tmp_path / "t.txt"), "--lines", "-o", str(tmp_path / "shelf"), "--encoder",

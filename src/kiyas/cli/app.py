@@ -78,7 +78,7 @@ def compare(a: str, b: str, /, *, measure: Measures = None, encoder: Encoder = "
 def index(*files: Path, output: Output, measure: OneMeasure = "cosine", encoder: Encoder = "wordllama",
           ids: str | None = None, text_column: TextColumn = None, title_column: str | None = None,
           vector_column: str | None = None, lines: Lines = False, passage_tokens: int | None = None,
-          overwrite: Overwrite = False, json: Json = False) -> None:
+          blank: str = "error", overwrite: Overwrite = False, json: Json = False) -> None:
     """Make an index of vectors or texts.
 
     Vectors: .npy .npz .safetensors .fvecs .parquet .arrow. Texts: .jsonl .csv .txt .md .parquet .arrow.
@@ -99,11 +99,14 @@ def index(*files: Path, output: Output, measure: OneMeasure = "cosine", encoder:
         The array or column that holds the vectors.
     passage_tokens
         Split longer texts into passages of so many tokens (the encoder's limit, or 256); 0 keeps texts whole.
+    blank
+        What to do with a text without a word the encoder knows: error, or zero for a vector of zeros.
     """
     from kiyas.cli import build as command
 
     command.run([*files], output, measure, encoder,
-                command.Options(ids, text_column, title_column, vector_column, lines, passage_tokens, overwrite), json)
+                command.Options(ids, text_column, title_column, vector_column, lines, passage_tokens, overwrite,
+                                blank), json)
 
 
 @app.command

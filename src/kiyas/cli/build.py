@@ -34,13 +34,14 @@ class Options:
     lines: bool = False
     passage_tokens: int | None = None
     overwrite: bool = False
+    blank: str = "error"
 
     def check(self, records: Records, file: Path) -> None:
         """Raise `InputError` for an option that says nothing about what the files hold."""
         holds, wants = ("texts", "vectors") if records.vectors is None else ("vectors", "texts")
         about = {"--vector-column": self.vector_column} if records.vectors is None else {
             "--text-column": self.text_column, "--title-column": self.title_column, "--lines": self.lines or None,
-            "--passage-tokens": self.passage_tokens}
+            "--passage-tokens": self.passage_tokens, "--blank": None if self.blank == "error" else self.blank}
         for option, value in about.items():
             if value is not None:
                 raise InputError(f"{option} is for {wants}, and {file} holds {holds}; leave it out")
@@ -90,7 +91,7 @@ def _texts(records: Records, output: Path, measure: Measure, encoder: str, optio
         tokens = chosen.max_tokens or PASSAGE_TOKENS
     with show.progress("encoding") as report:
         collection = Collection.build(records.texts or [], chosen, ids=records.ids, passage_tokens=tokens or None,
-                                      progress=report)
+                                      progress=report, blank=options.blank)
     collection = collection.using(fitted(measure, collection.index.vectors))
     collection.save(output, options.overwrite)
     return collection.info

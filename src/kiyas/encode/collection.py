@@ -68,18 +68,21 @@ class Collection:
     @classmethod
     def build(cls, texts: Iterable[str], encoder: AnyEncoder = "wordllama",
               measure: str | Measure | Callable[..., Any] = "cosine", ids: Sequence[Any] | None = None, *,
-              passage_tokens: int | None = None, overlap: int = 1, progress: Progress | None = None) -> Self:
+              passage_tokens: int | None = None, overlap: int = 1, progress: Progress | None = None,
+              blank: str = "error") -> Self:
         """Split the texts, encode the passages, index them.
 
         ``ids``: different integers from 0 or texts, None for numbers. ``passage_tokens``, ``overlap``: see
         `kiyas.encode.split_texts`. ``progress(done, total)`` counts passages encoded.
+        ``blank``: what to do with a text without any token that the encoder knows: "error", or "zero" for a vector of
+        zeros, which a measure treats by its own rule.
         """
         items = checked_texts(texts, "Collection.build")
         if ids is not None:
             ids = _checked_ids(ids, len(items))
         chosen = make_encoder(encoder)
         passages = split_texts(items, chosen, passage_tokens=passage_tokens, overlap=overlap)
-        vectors = chosen.encode(passages.texts, progress=progress)
+        vectors = chosen.encode(passages.texts, progress=progress, blank=blank)
         return cls(items, ids, passages, Index(vectors, measure=measure), chosen)
 
     def __len__(self) -> int:
