@@ -54,3 +54,7 @@ class Arithmetic(Layer):
         with np.errstate(all="ignore"):  # infinity and NaN come out as IEEE 754 has them, without a word on stderr
             y = operation(self.constant, x) if self.first else operation(x, self.constant)
         return (Signal(y, None, signal.lengths),), None
+
+    def count_parameters(self) -> int:
+        """None: a constant was written, not trained."""
+        return 0
