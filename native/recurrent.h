@@ -118,19 +118,14 @@ class Aligned {
  public:
   Aligned() = default;
   explicit Aligned(int64_t bytes);
-  ~Aligned();
-  Aligned(Aligned&& other) noexcept : data_(other.data_), bytes_(other.bytes_) { other.data_ = nullptr; }
-  Aligned& operator=(Aligned&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
+  Aligned(Aligned&&) = default;
+  Aligned& operator=(Aligned&&) = default;
   template <class T>
-  T* as() const { return static_cast<T*>(data_); }
+  T* as() const { return static_cast<T*>(data_.get()); }
   int64_t bytes() const { return bytes_; }
 
  private:
-  void* data_ = nullptr;
+  std::shared_ptr<void> data_;
   int64_t bytes_ = 0;
 };
 

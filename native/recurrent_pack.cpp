@@ -2,10 +2,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
 
 #include "recurrent.h"
+#include "recurrent_room.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -16,8 +19,6 @@
 
 namespace kiyas {
 namespace {
-
-constexpr int64_t kLine = 64;
 
 uint16_t to_bfloat16(float x) {
   uint32_t bits;
@@ -57,22 +58,39 @@ bool all_finite(const float* x, int64_t count) {
 }
 
 namespace {
-// Memory from kMany bytes on lies in whole large pages, where there are such: small ones lie anywhere, and where many of a
-// cell's share places in the second cache, its steps are up to 8 % slower.
+// Memory from kMany bytes on lies in large pages, where there are such: small ones lie anywhere, and where many of a cell's
+// share places in the second cache, its steps are up to 8 % slower. Blocks made one after another share a page, which is
+// given back with its last block: one for each would take many times the bytes of a small model.
 constexpr int64_t kMany = 1 << 17, kLargePage = 1 << 21;
-std::align_val_t alignment(int64_t bytes) { return std::align_val_t(bytes < kMany ? kLine : kLargePage); }
+
+std::shared_ptr<void> aligned(int64_t bytes, int64_t line) {
+  const std::align_val_t at{static_cast<size_t>(line)};
+  return {::operator new(static_cast<size_t>(bytes), at), [at](void* p) { ::operator delete(p, at); }};
+}
+
+std::shared_ptr<void> in_large_pages(int64_t bytes) {
+  static std::mutex mutex;
+  static std::weak_ptr<void> last;
+  static int64_t size = 0, taken = 0;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<void> pages = last.lock();
+  if (!pages || size - taken < bytes) {
+    const int64_t whole = up(bytes, kLargePage);
+    pages = aligned(whole, kLargePage);
+#if defined(MADV_HUGEPAGE)
+    madvise(pages.get(), static_cast<size_t>(whole), MADV_HUGEPAGE);
+#endif
+    last = pages, size = whole, taken = 0;
+  }
+  char* const at = static_cast<char*>(pages.get()) + taken;
+  taken += up(bytes, kLine);
+  return {pages, at};
+}
 }  // namespace
 
 Aligned::Aligned(int64_t bytes) : bytes_(bytes) {
-  const int64_t whole = bytes < kMany ? std::max<int64_t>(bytes, 1) : (bytes + kLargePage - 1) / kLargePage * kLargePage;
-  data_ = ::operator new(static_cast<size_t>(whole), alignment(bytes));
-#if defined(MADV_HUGEPAGE)
-  if (bytes >= kMany) madvise(data_, static_cast<size_t>(whole), MADV_HUGEPAGE);
-#endif
-  std::memset(data_, 0, static_cast<size_t>(bytes));
-}
-Aligned::~Aligned() {
-  if (data_) ::operator delete(data_, alignment(bytes_));
+  data_ = bytes < kMany ? aligned(std::max<int64_t>(bytes, 1), kLine) : in_large_pages(bytes);
+  std::memset(data_.get(), 0, static_cast<size_t>(bytes));
 }
 
 // ---- packing ----------------------------------------------------------------------------------------------------------
