@@ -38,10 +38,17 @@ KIYAS_INLINE F exponential_minus_one(F x) {  // for x <= 0
   return fused(s, e.minus_one, s - every(1.0f));
 }
 
-KIYAS_INLINE F sigmoid(F x) { return every(1.0f) / (every(1.0f) + exponential(every(0.0f) - x)); }
+// A quotient whose division is still to be made: one division serves a product of several.
+struct Ratio {
+  F over, under;
+};
+
+// The sigmoid is one over this.
+KIYAS_INLINE F sigmoid_under(F x) { return every(1.0f) + exponential(every(0.0f) - x); }
+KIYAS_INLINE F sigmoid(F x) { return every(1.0f) / sigmoid_under(x); }
 
 // x·P(x²)/Q(x²), fitted on [0, 9.02] for the least relative error (2.1e-8); beyond, tanh rounds to 1.
-KIYAS_INLINE F hyperbolic_tangent(F x) {
+KIYAS_INLINE Ratio hyperbolic_tangent_ratio(F x) {
   x = most(every(-9.02f), least(every(9.02f), x));
   const F y = x * x;
   F p = every(1.33189722e-8f);
@@ -54,7 +61,12 @@ KIYAS_INLINE F hyperbolic_tangent(F x) {
   q = fused(q, y, every(2.58710560e-2f));
   q = fused(q, y, every(4.67130294e-1f));
   q = fused(q, y, every(1.0f));
-  return most(every(-1.0f), least(every(1.0f), x * p / q));
+  return {x * p, q};
+}
+KIYAS_INLINE F within_one(F x) { return most(every(-1.0f), least(every(1.0f), x)); }
+KIYAS_INLINE F hyperbolic_tangent(F x) {
+  const Ratio t = hyperbolic_tangent_ratio(x);
+  return within_one(t.over / t.under);
 }
 
 // Rarely met: by the C library in double, lane by lane.

@@ -55,8 +55,9 @@ struct Cell {
 // A part of the input product of a block of later steps, which a step takes along (recurrent_ahead.h).
 struct Ahead {
   const void* const* x;  // rows of the block, prepared where the product asks for that
-  float* const* z;       // their input part; until the last part, sums under way
-  int part;              // of as many as the block has steps
+  const uint8_t* codes;  // those of int8, side by side, with VNNI
+  float* const* z;       // the input part of the rows; until the last part, sums under way
+  int rows, part;        // of as many parts as the block has rows
 };
 
 // Rows that take a step together: of floats, or prepared where the product asks for that.
@@ -78,13 +79,15 @@ struct RecurrentLevel {
   int input_stream;  // vectors of a stream in the int8 input product of an LSTM
   // A row of inputs as the product takes it: int8, and bfloat16 with rounded inputs.
   void (*prepare)(const Product& product, const float* x, uint8_t* out);
+  // Of such rows of int8, the codes side by side, where the level takes a block of them so.
+  void (*beside)(const void* const* rows, int count, int64_t inputs, uint8_t* out);
   // out[row][panel·vectors·lanes …] = start + W·row for panels [from, to); `rows` as in Step.
   void (*product)(const Product& product, int64_t from, int64_t to, const float* start, const void* const* rows,
                   int count, float* const* out);
   // One step for panels [from, to) of the recurrent product.
   void (*cells)(const Cell& cell, const Step& step, int64_t from, int64_t to);
   // Steps in a block whose input part the steps of one row before it take along; 0: it is not worth it.
-  int (*block_ahead)(const Cell& cell);
+  int (*block_ahead)(const Cell& cell, int64_t time);
   // Second part of gru_before: `h` holds r·h.
   void (*second)(const Cell& cell, const Step& step, int64_t from, int64_t to);
   void (*activate)(Act act, const float* x, int64_t count, float* out);

@@ -33,9 +33,17 @@ struct Any {
 
 template <class Acts>
 KIYAS_INLINE void lstm_unit(const Cell& cell, F i, F f, F g, F o, float* c, float* h) {
-  const F now = fused(Acts::gate(cell, f), load(c), Acts::gate(cell, i) * Acts::candidate(cell, g));
-  store(c, now);
-  store(h, Acts::gate(cell, o) * Acts::output(cell, now));
+  if constexpr (std::is_same_v<Acts, Usual>) {
+    const Ratio candidate = hyperbolic_tangent_ratio(g);
+    const F now = load(c) / sigmoid_under(f) + candidate.over / (candidate.under * sigmoid_under(i));
+    store(c, now);
+    const Ratio output = hyperbolic_tangent_ratio(now);
+    store(h, within_one(output.over / (output.under * sigmoid_under(o))));
+  } else {
+    const F now = fused(Acts::gate(cell, f), load(c), Acts::gate(cell, i) * Acts::candidate(cell, g));
+    store(c, now);
+    store(h, Acts::gate(cell, o) * Acts::output(cell, now));
+  }
 }
 
 template <class Acts>
@@ -46,7 +54,7 @@ void lstm(const Cell& cell, const Step& step, const float* sums, int64_t panel, 
 }
 
 // The most frequent case, one row of an LSTM, keeps its sums in registers through the update.
-template <class Input, class Recurrent, int P, bool ahead = false>
+template <class Input, class Recurrent, int P, int ahead = 0>
 void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
   Sums<P, 1, 4> acc;
   const float* start = (step.z ? step.z[0] : cell.bias) + panel * 4 * kLanes;
@@ -57,9 +65,9 @@ void lstm_of_one(const Cell& cell, const Step& step, int64_t panel) {
   }
   if (!step.z) add<Input, P, 1, 4, Input::stream>(acc, cell.input, panel, step.x);
 #if KIYAS_LEVEL >= 2
-  if constexpr (ahead) add_and_go_ahead<Recurrent, Input, P>(acc, cell, panel, step.h, *step.ahead);
+  if constexpr (ahead != 0) add_and_go_ahead<Recurrent, Input, P, ahead>(acc, cell, panel, step.h, *step.ahead);
 #endif
-  if constexpr (!ahead) add<Recurrent, P, 1, 4, 2>(acc, cell.recurrent, panel, step.h);
+  if constexpr (ahead == 0) add<Recurrent, P, 1, 4, 2>(acc, cell.recurrent, panel, step.h);
   KIYAS_UNROLL
   for (int p = 0; p < P; ++p) {
     const int64_t at = (panel + p) * kLanes;
@@ -72,8 +80,16 @@ void lstm_one(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   by_panels(from, to, 1, 1, step.backward, panels_together(cell.recurrent), [&](int64_t panel, int panels, int, int) {
 #if KIYAS_LEVEL >= 2
     if (step.ahead) {
-      if (panels == 2) return lstm_of_one<Input, Recurrent, 2, true>(cell, step, panel);
-      return lstm_of_one<Input, Recurrent, 1, true>(cell, step, panel);
+#if KIYAS_LEVEL >= 3
+      if constexpr (Input::stream == 1) {
+        if (step.ahead->rows == kManyAhead) {
+          if (panels == 2) return lstm_of_one<Input, Recurrent, 2, kManyAhead>(cell, step, panel);
+          return lstm_of_one<Input, Recurrent, 1, kManyAhead>(cell, step, panel);
+        }
+      }
+#endif
+      if (panels == 2) return lstm_of_one<Input, Recurrent, 2, kFewAhead>(cell, step, panel);
+      return lstm_of_one<Input, Recurrent, 1, kFewAhead>(cell, step, panel);
     }
 #endif
     if (panels == 2) lstm_of_one<Input, Recurrent, 2>(cell, step, panel);
@@ -193,7 +209,7 @@ void cells(const Cell& cell, const Step& step, int64_t from, int64_t to) {
   lstm_one<Terms<Precision::int8>>(cell, step, from, to);
 }
 
-int block_ahead([[maybe_unused]] const Cell& cell) {
+int block_ahead([[maybe_unused]] const Cell& cell, [[maybe_unused]] int64_t time) {
 #if KIYAS_LEVEL >= 2
   // The last of an odd number of bfloat16 inputs is no group, unless an instruction takes pairs.
   bool groups = cell.input.precision != Precision::bfloat16 || cell.input.inputs % 2 == 0;
@@ -201,7 +217,10 @@ int block_ahead([[maybe_unused]] const Cell& cell) {
   groups |= has_pairs();
 #endif
   const bool waits = cell.recurrent.panels * cell.recurrent.panel_bytes > kFirstCache;
-  if (cell.kind == Kind::lstm && usual(cell) && groups && waits) return kAheadRows;
+  if (cell.kind != Kind::lstm || !usual(cell) || !groups || !waits) return 0;
+  const int64_t bytes = cell.recurrent.panels * (cell.recurrent.panel_bytes + cell.input.panel_bytes);
+  const bool many = Terms<Precision::int8>::stream == 1 && cell.input.precision == Precision::int8;
+  return many && bytes >= kBytesForMany && time >= kTimeForMany ? kManyAhead : kFewAhead;
 #endif
   return 0;
 }
@@ -317,7 +336,7 @@ int64_t reaching(const float* z, const float* near, const float* far, float x, f
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, product, cells, block_ahead, second,
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, beside, product, cells, block_ahead, second,
     activate, softmax, reaching};
 
 }  // namespace kiyas

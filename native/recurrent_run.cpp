@@ -108,7 +108,7 @@ class RecurrentCell::Worker {
     bytes_x_ = prepared_bytes(cell_.input);
     const bool hoist = !plan.input.ids && (count_ < kManyRows || cell_.kind == Kind::gru_before) &&
                        (plan.input.time > 1 || cell_.kind == Kind::gru_before);
-    block_ = hoist && count_ == 1 ? level_.block_ahead(cell_) : 0;
+    block_ = hoist && count_ == 1 ? level_.block_ahead(cell_, plan.input.time) : 0;
     if (block_) chunk_ = block_;
     else if (hoist) chunk_ = std::max<int64_t>(1, std::min(plan.input.time, kTogether / std::max<int64_t>(1, count_)));
     most_ = std::max<int64_t>(1, chunk_) * count_;
@@ -117,7 +117,7 @@ class RecurrentCell::Worker {
   int64_t shared_bytes() const {
     return 4 * count_ * cell_.padded * 4 + slots() * apart() * 4 + 5 * kLine;
   }
-  int64_t own_bytes() const { return most_ * (bytes_x_ + 7 * 8) + count_ * bytes_h_ + 9 * kLine; }
+  int64_t own_bytes() const { return (most_ + block_) * bytes_x_ + most_ * 7 * 8 + count_ * bytes_h_ + 10 * kLine; }
 
   Shared share(Arena& arena) const {
     Shared s{};
@@ -134,6 +134,7 @@ class RecurrentCell::Worker {
     z_ = arena.take<const float*>(most_), old_ = arena.take<const float*>(most_);
     c_ = arena.take<float*>(most_), out_ = arena.take<float*>(most_);
     later_ = arena.take<float*>(block_);
+    codes_ = arena.take<uint8_t>(block_ * bytes_x_);
   }
 
   void run(const Shared& shared, float* h, float* c, float* y) {
@@ -223,6 +224,7 @@ class RecurrentCell::Worker {
       x_[i] = input(0, std::min(s + i, steps(0) - 1), i);
       later_[i] = z_at(s + i, 0);
     }
+    if (cell_.input.precision == Precision::int8) level_.beside(x_, static_cast<int>(block_), cell_.input.inputs, codes_);
     ready_ = s + block_;
   }
 
@@ -261,7 +263,7 @@ class RecurrentCell::Worker {
     read(old_, active);
     const bool backward = s % 2 != 0;
     const bool takes_along = block_ && s + block_ < ready_;
-    const Ahead ahead{x_, later_, takes_along ? static_cast<int>(s % block_) : 0};
+    const Ahead ahead{x_, codes_, later_, static_cast<int>(block_), takes_along ? static_cast<int>(s % block_) : 0};
     const Step step{static_cast<int>(active), given ? z_ : nullptr, x_, h_, old_, c_, out_, backward,
                     takes_along ? &ahead : nullptr};
     const auto [from, to] = panels(cell_.recurrent);
@@ -294,7 +296,7 @@ class RecurrentCell::Worker {
   int64_t count_, chunk_ = 0, block_ = 0, most_, bytes_h_, bytes_x_;
   int64_t ready_ = 0;  // steps whose input part is there, or will be in time
   Shared s_{};
-  uint8_t *prepared_x_ = nullptr, *prepared_h_ = nullptr;
+  uint8_t *prepared_x_ = nullptr, *prepared_h_ = nullptr, *codes_ = nullptr;
   const void **x_ = nullptr, **h_ = nullptr;
   const float **z_ = nullptr, **old_ = nullptr;
   float **c_ = nullptr, **out_ = nullptr, **later_ = nullptr;

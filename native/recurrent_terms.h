@@ -157,6 +157,18 @@ struct Terms<Precision::int8> {
     }
   }
 
+#if KIYAS_LEVEL >= 3
+  // The same for R rows whose codes stand side by side, group after group: one address serves all of them.
+  template <int R>
+  static KIYAS_INLINE void beside(Sum (&sum)[R][1], const char* w, const uint8_t* codes, int64_t k) {
+    const I weight = loadi(w);
+    unrolled<R>([&](auto r) KIYAS_INLINE_LAMBDA {
+      const I four = everyi(number(reinterpret_cast<const char*>(codes) + (k * R + r) * 4));
+      sum[r][0] = Whole(_mm512_dpbusd_epi32(I(sum[r][0]), four, weight));
+    });
+  }
+#endif
+
   // Bytes of the codes of four inputs.
   static constexpr int64_t kQuad = KIYAS_LEVEL >= 3 ? 4 : 8;
   static KIYAS_INLINE int32_t number(const char* p) {
@@ -239,6 +251,17 @@ void round_row(const float* x, int64_t inputs, uint8_t* out) {
 #endif
   auto* to = reinterpret_cast<uint32_t*>(out);
   for (int64_t i = 0; i < inputs; ++i) to[i] = static_cast<uint32_t>(rounded(x[i])) << 16;
+}
+
+// Codes of rows side by side, four inputs of each after those of the row before it.
+void beside([[maybe_unused]] const void* const* rows, [[maybe_unused]] int count, [[maybe_unused]] int64_t inputs,
+            [[maybe_unused]] uint8_t* out) {
+#if KIYAS_LEVEL >= 3
+  const int64_t groups = Terms<Precision::int8>::groups(inputs);
+  for (int r = 0; r < count; ++r)
+    for (int64_t k = 0; k < groups; ++k)
+      std::memcpy(out + (k * count + r) * 4, static_cast<const uint8_t*>(rows[r]) + kRowHeader + k * 4, 4);
+#endif
 }
 
 void prepare(const Product& product, const float* x, uint8_t* out) {

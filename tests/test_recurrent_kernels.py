@@ -151,6 +151,29 @@ def test_a_long_row_whose_product_goes_ahead_of_its_steps_gives_the_bits_of_step
         assert_states(end, short_end)
 
 
+@pytest.mark.parametrize("n, m", [(450, 437), (433, 446), (300, 1001)])
+def test_blocks_of_many_rows_that_go_ahead_give_the_bits_of_steps(every_level, n, m):
+    """Long sequences of large int8 cells have larger blocks; odd numbers of panels and of groups of inputs."""
+    rng = np.random.default_rng(62)
+    kernel = Weights("lstm", n, m).kernel("int8")
+    state = state_of(rng, kernel, 1)
+    x = floats(rng, 1, 103, m)
+    steps, states = [], [state]
+    for t in range(103):
+        h, now = kernel.step(np.ascontiguousarray(x[:, t]), states[-1])
+        steps.append(h)
+        states.append(now)
+    whole = np.stack(steps, axis=1)
+    for time in (63, 64, 65, 71, 72, 79, 80, 81, 96, 103):
+        for threads in (1, 2):
+            y, end = kernel.sequence(np.ascontiguousarray(x[:, :time]), state, threads=threads)
+            assert_bits(y, np.ascontiguousarray(whole[:, :time]))
+            assert_states(end, states[time])
+        cut, end = kernel.sequence(x, state, lengths=[time])
+        assert_bits(np.ascontiguousarray(cut[:, :time]), np.ascontiguousarray(whole[:, :time]))
+        assert_states(end, states[time])
+
+
 @pytest.mark.parametrize("precision", r.PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shared", ["units", "units of one row", "rows"])
