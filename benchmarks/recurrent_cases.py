@@ -36,14 +36,15 @@ class Effort:
 def race(engines: dict[str, Callable[[], object]], effort: Effort) -> Times:
     """All engines take turns, in reversed order every other time; a sample is as many calls as last a few ms.
 
-    They have run once before. One whose single call outlasts its time is timed once.
+    A turn begins with a call that is not timed: what the others left in the caches is not what an engine is compared by.
+    One whose single call outlasts its time is timed once.
     """
     calls, least = {}, {}
     for name, call in engines.items():
         start = time.perf_counter()
         call()
         first = max(time.perf_counter() - start, 1e-7)
-        calls[name] = int(np.clip(effort.sample / first, 1, 5000))
+        calls[name] = int(np.clip(np.ceil(effort.sample / first), 1, 5000))
         least[name] = effort.least if first < 2 * effort.seconds else 1
     times = Times()
     used = dict.fromkeys(engines, 0.0)
@@ -56,11 +57,14 @@ def race(engines: dict[str, Callable[[], object]], effort: Effort) -> Times:
             if effort.pause:
                 time.sleep(effort.pause)
             call = engines[name]
+            turn = time.perf_counter()
+            call()
             start = time.perf_counter()
             for _ in range(calls[name]):
                 call()
-            spent = time.perf_counter() - start
-            used[name] += spent
+            end = time.perf_counter()
+            spent = end - start
+            used[name] += end - turn
             times.add(name, spent / calls[name])
         if repetition >= max(least.values()) and all(u > effort.seconds for u in used.values()):
             break
