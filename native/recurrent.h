@@ -90,6 +90,8 @@ struct RecurrentLevel {
   int (*block_ahead)(const Cell& cell, int64_t time);
   // Second part of gru_before: `h` holds r·h.
   void (*second)(const Cell& cell, const Step& step, int64_t from, int64_t to);
+  // Whether there is neither NaN nor infinity.
+  bool (*all_finite)(const float* x, int64_t count);
   void (*activate)(Act act, const float* x, int64_t count, float* out);
   void (*softmax)(const float* x, int64_t count, float* out);
   // Panels of four vectors that hold a value z which, off by up to near·x + far·d + always, may be the largest: they are
@@ -100,9 +102,6 @@ struct RecurrentLevel {
 
 // The same levels in the same order as level_at(); dispatch.cpp.
 const RecurrentLevel& recurrent_level_at(int index);
-
-// Whether there is neither NaN nor infinity.
-bool all_finite(const float* x, int64_t count);
 
 // Flushes denormals in its scope and puts the state of the processor back.
 class Flush {

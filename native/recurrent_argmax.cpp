@@ -53,7 +53,7 @@ Argmax::Argmax(const Dense& dense, const float* weights, const float* bias) : de
 
 int64_t Argmax::of(const float* x) const {
   const Product& p = codes_.product;
-  if (!all_finite(x, p.inputs)) return -1;
+  if (!level_.all_finite(x, p.inputs)) return -1;
   const Flush flush;
   const int64_t width = p.vectors * level_.lanes, outputs = dense_.outputs(), bytes = prepared_bytes(p);
   Arena arena(bytes + p.panels * (width * 4 + 8) + 3 * kLine);

@@ -286,7 +286,8 @@ struct PyStepper {
     if (!rows.in.take(x, false)) return false;
     if (!ids) {
       rows.values = rows.in.as<const float>();
-      return rows.in.floats() && rows.in.shaped(batch, first.inputs()) && all_finite(rows.values, batch * first.inputs());
+      return rows.in.floats() && rows.in.shaped(batch, first.inputs()) &&
+             level.all_finite(rows.values, batch * first.inputs());
     }
     if (!rows.in.integers() || !rows.in.shaped(batch)) return false;
     rows.ids = rows.in.as<const int64_t>();
@@ -355,13 +356,13 @@ void softmax_of(int level, const In<float, 2>& x, const Out<float, 2>& out) {
 }
 
 // False where x is no contiguous array of floats, too.
-bool finite_floats(nb::handle x) {
+bool finite_floats(int level, nb::handle x) {
   Buffer in;
   if (!in.take(x, false) || !in.floats()) return false;
   int64_t count = 1;
   for (int axis = 0; axis < in.dims(); ++axis) count *= in.size(axis);
   const MaybeReleased release(count > kLongCall / 4);
-  return all_finite(in.as<const float>(), count);
+  return recurrent_level_at(level).all_finite(in.as<const float>(), count);
 }
 
 // Whether the processor flushes denormals now: kernels must leave this as they found it.

@@ -267,6 +267,17 @@ KIYAS_INLINE void elementwise(const float* x, int64_t count, float* out, const F
   std::memcpy(out + i, part, bytes);
 }
 
+bool all_finite(const float* x, int64_t count) {
+  // The exponent of infinity and NaN is all ones: one more reaches the place of the sign.
+  uint32_t reached = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    reached |= (bits & 0x7FFFFFFF) + 0x00800000;
+  }
+  return !(reached >> 31);
+}
+
 void activate(Act act, const float* x, int64_t count, float* out) {
   switch (act.kind) {
     case Activation::sigmoid: return elementwise(x, count, out, [](F v) { return sigmoid(v); });
@@ -337,6 +348,6 @@ int64_t reaching(const float* z, const float* near, const float* far, float x, f
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
     KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, beside, product, cells, block_ahead, second,
-    activate, softmax, reaching};
+    all_finite, activate, softmax, reaching};
 
 }  // namespace kiyas

@@ -45,18 +45,6 @@ Flush::Flush() : before_(0) {}
 Flush::~Flush() {}
 #endif
 
-bool all_finite(const float* x, int64_t count) {
-  // The exponent of infinity and NaN is all ones: one more reaches the place of the sign. An addition, as the largest of
-  // integers is several instructions where no level is chosen.
-  uint32_t reached = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    reached |= (bits & 0x7FFFFFFF) + 0x00800000;
-  }
-  return !(reached >> 31);
-}
-
 namespace {
 // Memory from kMany bytes on lies in large pages, where there are such: small ones lie anywhere, and where many of a cell's
 // share places in the second cache, its steps are up to 8 % slower. Blocks made one after another share a page, which is

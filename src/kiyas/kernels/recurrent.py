@@ -108,7 +108,7 @@ def all_finite(x: np.ndarray) -> bool:
     >>> all_finite(np.ones(3, np.float32)), all_finite(np.array([1, np.inf], np.float32))
     (True, False)
     """
-    return bool(_native.all_finite(x))
+    return bool(_native.all_finite(level(), x))
 
 
 def _writable(out: np.ndarray | None, shape: tuple[int, ...], owner: str) -> np.ndarray:
