@@ -36,7 +36,7 @@ class Effort:
 def race(engines: dict[str, Callable[[], object]], effort: Effort) -> Times:
     """All engines take turns, in reversed order every other time; a sample is as many calls as last a few ms.
 
-    A turn begins with a call that is not timed: what the others left in the caches is not what an engine is compared by.
+    A turn begins with a call that is not timed: an engine is not compared by what others left in the caches.
     One whose single call outlasts its time is timed once.
     """
     calls, least = {}, {}
