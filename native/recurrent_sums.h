@@ -164,13 +164,15 @@ template <class Work>
 KIYAS_INLINE void by_panels(int64_t from, int64_t to, int count, int most, bool backward, int64_t together,
                             const Work& work) {
   const int64_t width = count == 1 ? together : 1, parts = (to - from + width - 1) / width;
-  const int groups = (count + most - 1) / most;  // of rows, as equal as can be: a small one waits for its weights
+  // Groups of rows are as equal as can be: a small one waits for its weights.
+  const int groups = std::max(1, (count + most - 1) / most), even = count / groups, larger = count % groups;
   for (int64_t i = 0; i < parts; ++i) {
     const int64_t panel = from + width * (backward ? parts - 1 - i : i);
     const int panels = static_cast<int>(std::min(width, to - panel));
-    for (int g = 0; g < groups; ++g) {
-      const int row = count * g / groups;
-      work(panel, panels, row, count * (g + 1) / groups - row);
+    for (int g = 0, row = 0; row < count; ++g) {
+      const int some = even + (g < larger);
+      work(panel, panels, row, some);
+      row += some;
     }
   }
 }

@@ -174,6 +174,17 @@ def test_blocks_of_many_rows_that_go_ahead_give_the_bits_of_steps(every_level, n
         assert_states(end, states[time])
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru_before"])
+def test_very_many_rows_give_the_bits_of_few(every_level, kind):
+    """Numbers of rows whose square is beyond 32 bits many times over."""
+    rng = np.random.default_rng(63)
+    kernel, x = Weights(kind, 2, 1).kernel(), floats(rng, 8, 2, 1)
+    few, end = kernel.sequence(x)
+    y, many_end = kernel.sequence(np.tile(x, (20_000, 1, 1)))
+    assert_bits(y, np.tile(few, (20_000, 1, 1)))
+    assert_states(many_end, tuple(np.tile(s, (20_000, 1)) for s in end))
+
+
 @pytest.mark.parametrize("precision", r.PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shared", ["units", "units of one row", "rows"])
