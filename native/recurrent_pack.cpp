@@ -47,32 +47,39 @@ Flush::~Flush() {}
 
 namespace {
 // Memory from kMany bytes on lies in large pages, where there are such: small ones lie anywhere, and where many of a cell's
-// share places in the second cache, its steps are up to 8 % slower. Blocks made one after another share a page, which is
-// given back with its last block: one for each would take many times the bytes of a small model.
-constexpr int64_t kMany = 1 << 17, kLargePage = 1 << 21;
+// share places in the second cache, its steps are up to 8 % slower. Blocks made one after another share pages, which are
+// given back with their last block: one page for each would take many times the bytes of a small model. What is left in
+// the last page of a block beyond kShared stays empty, as a few bytes there would keep all of it.
+constexpr int64_t kMany = 1 << 17, kLargePage = 1 << 21, kShared = 4 * kLargePage;
 
 std::shared_ptr<void> aligned(int64_t bytes, int64_t line) {
   const std::align_val_t at{static_cast<size_t>(line)};
   return {::operator new(static_cast<size_t>(bytes), at), [at](void* p) { ::operator delete(p, at); }};
 }
 
+// Pages with room for more.
+struct Pages {
+  std::mutex mutex;
+  std::weak_ptr<void> last;
+  int64_t size = 0, taken = 0;
+};
+
 std::shared_ptr<void> in_large_pages(int64_t bytes) {
-  static std::mutex mutex;
-  static std::weak_ptr<void> last;
-  static int64_t size = 0, taken = 0;
-  const std::lock_guard lock(mutex);
-  std::shared_ptr<void> pages = last.lock();
-  if (!pages || size - taken < bytes) {
+  static Pages& pages = *new Pages;  // never destroyed: threads may be at work while the process ends
+  const std::lock_guard lock(pages.mutex);
+  std::shared_ptr<void> shared = pages.last.lock();
+  if (!shared || pages.size - pages.taken < bytes) {
     const int64_t whole = up(bytes, kLargePage);
-    pages = aligned(whole, kLargePage);
+    shared = aligned(whole, kLargePage);
 #if defined(MADV_HUGEPAGE)
-    madvise(pages.get(), static_cast<size_t>(whole), MADV_HUGEPAGE);
+    madvise(shared.get(), static_cast<size_t>(whole), MADV_HUGEPAGE);
 #endif
-    last = pages, size = whole, taken = 0;
+    if (whole > kShared) return shared;
+    pages.last = shared, pages.size = whole, pages.taken = 0;
   }
-  char* const at = static_cast<char*>(pages.get()) + taken;
-  taken += up(bytes, kLine);
-  return {pages, at};
+  char* const at = static_cast<char*>(shared.get()) + pages.taken;
+  pages.taken += up(bytes, kLine);
+  return {shared, at};
 }
 }  // namespace
 

@@ -196,6 +196,90 @@ void check_threads(const RecurrentLevel& level) {
     }
 }
 
+// One row of a large cell of int8 takes along the product of blocks of sixteen steps: the bits of steps, whatever is masked.
+void check_ahead(const RecurrentLevel& level) {
+  if (level.lanes < 16) return;  // nothing goes ahead
+  constexpr int64_t sizes[][2] = {{450, 437}, {433, 446}, {300, 1001}};  // odd numbers of panels, of groups, one by one
+  const Act acts[3] = {{Activation::sigmoid}, {Activation::tanh}, {Activation::tanh}};
+  for (const auto& [n, m] : sizes) {
+    const auto w = values(4 * n * m, 0.1f), u = values(4 * n * n, 0.1f), b = values(4 * n);
+    const RecurrentCell cell(level, Kind::lstm, {w.get(), u.get(), b.get(), nullptr, n, m}, acts, Precision::int8);
+    for (int choice = 0; choice < 8; ++choice) {
+      const int64_t time = 64 + below(40), batch = choice % 4 == 1 ? 2 : 1;
+      const auto x = values(batch * time * m), h0 = values(batch * n), c0 = values(batch * n);
+      const bool reverse = (choice & 4) != 0;
+      Guarded<int64_t> lengths(batch);
+      Guarded<uint8_t> mask(batch * time);
+      for (int64_t i = 0; i < batch; ++i) lengths[i] = choice & 1 ? below(time + 1) : time;
+      for (int64_t i = 0; i < batch * time; ++i) mask[i] = !(choice & 2) || below(5) != 0;
+      for (const int threads : {1, 2, 3}) {
+        Guarded<float> y(batch * time * n), h(h0), c(c0);
+        cell.run({batch, time, x.get(), nullptr, choice & 1 ? lengths.get() : nullptr, choice & 2 ? mask.get() : nullptr,
+                  false, reverse, threads},
+                 h.get(), c.get(), y.get(), nullptr);
+        for (int64_t i = 0; i < batch; ++i) {
+          Guarded<float> h1(n), c1(n), xt(m);
+          std::copy_n(h0.get() + i * n, n, h1.get());
+          std::copy_n(c0.get() + i * n, n, c1.get());
+          const auto same = [&](const Guarded<float>& one, const float* other) {
+            return std::memcmp(one.get(), other, sizeof(float) * static_cast<size_t>(n)) == 0;
+          };
+          for (int64_t s = 0; s < lengths[i]; ++s) {
+            const int64_t t = i * time + (reverse ? lengths[i] - 1 - s : s);
+            if (!mask[t]) continue;
+            std::copy_n(x.get() + t * m, m, xt.get());
+            cell.step(xt.get(), nullptr, 1, h1.get(), c1.get(), h1.get(), c1.get());
+            CHECK(same(h1, y.get() + t * n), "%s n=%ld: step %ld of %ld differs from what went ahead", level.name, long(n),
+                  long(s), long(lengths[i]));
+          }
+          CHECK(same(h1, h.get() + i * n) && same(c1, c.get() + i * n), "%s n=%ld: ends elsewhere", level.name, long(n));
+        }
+      }
+    }
+  }
+}
+
+// Rows of a step are numbered in the same way however many there are.
+void check_many_rows(const RecurrentLevel& level) {
+  constexpr int64_t batch = 160'000, some = 10, n = 2, m = 1, time = 2;
+  const Act acts[3] = {{Activation::sigmoid}, {Activation::tanh}, {Activation::tanh}};
+  const auto w = values(4 * n * m), u = values(4 * n * n), b = values(4 * n), few = values(some * time * m);
+  const RecurrentCell cell(level, Kind::lstm, {w.get(), u.get(), b.get(), nullptr, n, m}, acts, Precision::float32);
+  Guarded<float> x(batch * time * m), y(batch * time * n), h(batch * n), c(batch * n);
+  Guarded<float> wanted(some * time * n), h1(some * n), c1(some * n);
+  for (int64_t i = 0; i < x.size; ++i) x[i] = few[i % few.size];
+  cell.run({some, time, few.get(), nullptr, nullptr, nullptr, false, false, 1}, h1.get(), c1.get(), wanted.get(), nullptr);
+  cell.run({batch, time, x.get(), nullptr, nullptr, nullptr, false, false, 1}, h.get(), c.get(), y.get(), nullptr);
+  bool same = true;
+  for (int64_t i = 0; i < y.size; ++i) same &= y[i] == wanted[i % wanted.size];
+  CHECK(same, "%s: one of many rows differs from that row among few", level.name);
+}
+
+// Blocks of memory: from small ones to some of many large pages.
+void check_memory() {
+  const auto address = [](const Aligned& a) { return reinterpret_cast<uintptr_t>(a.as<char>()); };
+  for (const int64_t bytes : {int64_t{0}, int64_t{1}, int64_t{1} << 17, int64_t{3} << 20, (int64_t{9} << 20) + 1}) {
+    const Aligned block(bytes), next(bytes), small(int64_t{1} << 17);
+    for (const Aligned* a : {&block, &next, &small}) {
+      CHECK(address(*a) % 64 == 0, "memory of %ld bytes starts within a line", long(bytes));
+      CHECK(std::all_of(a->as<char>(), a->as<char>() + a->bytes(), [](char v) { return v == 0; }), "memory is not zero");
+    }
+    const uintptr_t ends[][2] = {{address(block), address(block) + static_cast<uintptr_t>(bytes)},
+                                 {address(next), address(next) + static_cast<uintptr_t>(bytes)}};
+    CHECK(ends[0][1] <= ends[1][0] || ends[1][1] <= ends[0][0], "blocks of %ld bytes overlap", long(bytes));
+    // What is small would keep the pages of a block many times its size.
+    const uintptr_t pages = uintptr_t{10} << 20;
+    if (bytes > int64_t{8} << 20)
+      for (const auto& [from, to] : ends)
+        CHECK(address(small) < from || address(small) >= from + pages, "a small block keeps one of %ld bytes", long(bytes));
+  }
+}
+
+// Threads may still be at work when static objects are destroyed: this one is destroyed after those of the kernels.
+const struct AtExit {
+  ~AtExit() { const Aligned block(1 << 18); }
+} at_exit;
+
 // The argmax of a product is that of all its outputs, or is left to them where two are within 1e-6.
 void check_argmax(const RecurrentLevel& level) {
   for (int trial = 0; trial < 200; ++trial) {
@@ -261,12 +345,15 @@ void check_elementwise(const RecurrentLevel& level) {
 
 int main(int argc, char** argv) {
   const bool quick = argc > 1 && std::string(argv[1]) == "--quick";
+  check_memory();
   for (int i = 0; i < level_count(); ++i) {
     const RecurrentLevel& level = recurrent_level_at(i);
     CHECK(std::strcmp(level.name, level_at(i).name) == 0, "levels differ: %s", level.name);
     check_products(level);
     check_cells(level, quick);
     check_threads(level);
+    check_ahead(level);
+    check_many_rows(level);
     check_argmax(level);
     check_elementwise(level);
     std::printf("%s: recurrent kernels checked\n", level.name);
