@@ -129,6 +129,16 @@ def test_the_same_tokenizer_beside_a_new_form_is_kept(run, tmp_path):
     assert not model.exists()
 
 
+def test_the_modules_of_a_state_dict_are_given_in_a_file(run, tmp_path):
+    torch = Path(__file__).parent / "golden" / "recurrent" / "torch"
+    (tmp_path / "modules.json").write_text(json.dumps(
+        ["embedding", {"name": "conv", "padding": 1}, "relu", "encoder", "norm", "hidden", "out", "softmax"]))
+    given = [torch / "tagger_checkpoint.pt", "--prefix", "model", "--config"]
+    rows = json.loads(run("info", *given, tmp_path / "modules.json", "--json"))["layers"]
+    assert [row["class"] for row in rows][:4] == ["Input", "Embedding", "Conv1D", "ActivationLayer"]
+    assert "none.json: there is no such file" in run("info", *given, tmp_path / "none.json", code=1)
+
+
 def test_convert_takes_the_tokenizer_along(run, tmp_path):
     out = run("convert", WORDS, "-o", tmp_path / "w.safetensors")
     assert "3,475 weights" in out

@@ -76,6 +76,19 @@ def test_a_list_of_modules_makes_a_whole_model():
     assert_close(model.predict(io["x"]), io["y"])
 
 
+def test_a_list_of_modules_may_be_json_or_a_file_of_it(tmp_path):
+    io = np.load(GOLDEN / "tagger.npz")
+    text = json.dumps([{"name": "conv", "padding": 1} if step == "conv" else step for step in TAGGER])
+    (tmp_path / "modules.json").write_text(text)
+    (tmp_path / "other.json").write_text('{"name": "conv"}')
+    for config in (text, tmp_path / "modules.json", str(tmp_path / "modules.json")):
+        model = recurrent.load(GOLDEN / "tagger_checkpoint.pt", config=config, prefix="model")
+        assert_close(model.predict(io["x"]), io["y"])
+    for name, words in (("other.json", "it should be a list"), ("none.json", "there is no such file")):
+        with pytest.raises(FileError, match=words):
+            recurrent.load(GOLDEN / "tagger_checkpoint.pt", config=tmp_path / name, prefix="model")
+
+
 def test_a_part_is_found_by_its_prefix_and_the_rest_is_not_dropped_in_silence():
     model = recurrent.load(GOLDEN / "tagger_checkpoint.pt", prefix="model.encoder")
     assert [layer.name for layer in model.layers] == ["model.encoder.l0"]

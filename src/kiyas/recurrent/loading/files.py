@@ -23,8 +23,8 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     What the file is, is told by its contents: Keras 1, 2, 3 ``.h5``, ``.keras``, ``.weights.h5``;
     PyTorch ``.pt`` and safetensors; ONNX (extra ``onnx``); kiyas' own. See docs/loading.md.
 
-    Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary,
-    its JSON, or the path of that), or the list of a PyTorch model's modules; ``prefix``: the part of a larger file that
+    Parameters: ``config``: the architecture, for a file that holds weights alone: Keras' configuration (a dictionary),
+    or the list of a PyTorch model's modules, or JSON of either, or its path; ``prefix``: the part of a larger file that
     is loaded: the name of a Keras layer or model (``outer/inner``), the module's name in a state_dict; ``partial``:
     weights that the configuration does not have are left out instead of refused; ``precision``: "float32", "bfloat16"
     or "int8", as `Model.with_precision` does, the measured error in ``model.precision_error`` (None: as the file has

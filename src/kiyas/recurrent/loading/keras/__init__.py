@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kiyas.errors import FileError, InputError, message
+from kiyas.recurrent.loading import configuration
 from kiyas.recurrent.loading.archives import Archive
 
 # Importing these two enters their layers into the table.
@@ -22,15 +22,14 @@ from kiyas.recurrent.loading.keras.weights import ByClass, ByLayer
 from kiyas.recurrent.model import Model
 
 Config = Any  # a dictionary, JSON, or the path of that; checked in `as_config`
-_MOST_JSON = 1 << 26
 
 
 def load_archive(path: Path, config: Config = None, prefix: str | None = None, partial: bool = False,
                  passes_mask: bool | None = None) -> Model:
     """A ``.keras`` file: a zip archive of configuration and weights."""
     with Archive(path) as archive:
-        facts = _json(archive.read("metadata.json"), f"{path}: metadata.json")
-        own = _json(archive.read("config.json"), f"{path}: config.json")
+        facts = configuration.parsed(archive.read("metadata.json"), f"{path}: metadata.json", dict)
+        own = configuration.parsed(archive.read("config.json"), f"{path}: config.json", dict)
         if "model.weights.h5" not in archive.names:
             raise FileError(f"{path}: has no model.weights.h5; weights in npz or in several files are not supported, "
                             "save it with the default format")
@@ -52,7 +51,7 @@ def load_hdf5(path: Path, config: Config = None, prefix: str | None = None, part
             if text is None:
                 raise FileError(f"{path}: holds weights alone; give the model's configuration: config=, the JSON of "
                                 "model.to_json() as a path, text or dictionary")
-            given = _json(text, f"{path}: model_config")
+            given = configuration.parsed(text, f"{path}: model_config", dict)
         root: tuple[str, ...] = ("model_weights",) if file.names(("model_weights",)) else ()
         version = next((v for v in (file.text((), "keras_version"), file.text(root, "keras_version")) if v), None)
         by_class = not root and file.texts((), "layer_names") is None
@@ -110,26 +109,10 @@ def as_config(config: Config) -> dict[str, Any]:
     """A configuration as a dictionary: itself, its JSON, or the path of a file of that."""
     if isinstance(config, Mapping):
         return dict(config)
-    if isinstance(config, str) and config.lstrip().startswith("{"):
-        return _json(config, "config")
     if not isinstance(config, (str, Path)):
         raise InputError(message("load", "config", "a dictionary, JSON, or the path of a JSON file",
                                  type(config).__name__))
-    path = Path(config)
-    if not path.is_file():
-        raise FileError(f"{path}: there is no such file (config)")
-    if path.stat().st_size > _MOST_JSON:
-        raise FileError(f"{path}: is too large for a configuration")
-    return _json(path.read_bytes(), str(path))
-
-
-def _json(text: str | bytes, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{where}: is incomplete or altered ({error})") from None
-    if not isinstance(found, dict):
-        raise FileError(f"{where}: is altered, it should be a dictionary")
+    found: dict[str, Any] = configuration.read(config, dict)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from kiyas.recurrent.layers import (
     SimpleRNN,
 )
 from kiyas.recurrent.layers.base import Layer
-from kiyas.recurrent.loading import gates
+from kiyas.recurrent.loading import configuration, gates
 from kiyas.recurrent.loading.made import made
 from kiyas.recurrent.model import Model
 
@@ -44,8 +45,8 @@ def model_of(tensors: Tensors, where: str, config: Any = None, prefix: str | Non
     """A model out of named tensors.
 
     Parameters: ``config``: the modules in order, each its name, or a dictionary of it with options (see docs), or the
-    name of an activation; None: the one recurrent module that there is; ``prefix``: what all names that are used begin
-    with; ``activation``: of an RNN, "tanh" or "relu".
+    name of an activation; JSON of that, or its path; None: the one recurrent module that there is; ``prefix``: what all
+    names that are used begin with; ``activation``: of an RNN, "tanh" or "relu".
     """
     if not tensors:
         raise FileError(f"{where}: holds no tensors")
@@ -100,8 +101,11 @@ def _alone(tensors: Tensors, where: str, prefix: str | None, found: list[str], a
 
 
 def _steps(config: Any) -> list[dict[str, Any]]:
+    if isinstance(config, Path) or (isinstance(config, str) and (config.lstrip()[:1] == "[" or Path(config).is_file())):
+        config = configuration.read(config, list)
     if not isinstance(config, Sequence) or isinstance(config, str) or not config:
-        raise InputError(message("load", "config", "a list of the modules of the state_dict in order",
+        raise InputError(message("load", "config", "a list of the modules of the state_dict in order, its JSON, or the "
+                                 "path of that", repr(config) if isinstance(config, (str, list)) else
                                  type(config).__name__))
     steps = []
     for step in config:
