@@ -35,7 +35,7 @@ def test_a_precision_is_chosen_at_load(tmp_path, example):
     x = again._synthetic()
     for one, other in zip(model.predict(x), again.predict(x), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(InputError, match=r"load: 'precision' must be float32, bfloat16, int8, got 'int4'"):
+    with pytest.raises(InputError, match=r"load: 'precision' must be one of float32, bfloat16, int8, got 'int4'"):
         recurrent.load(tmp_path / "m.safetensors", precision="int4")
 
 

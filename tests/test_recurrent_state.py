@@ -171,7 +171,7 @@ def test_altered_files(tmp_path, metadata, words):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(FileError, match="is not there, or no file"):
+    with pytest.raises(FileError, match="there is no such file"):
         State.load(tmp_path / "s")
     some().save(tmp_path / "s")
     data = (tmp_path / "s").read_bytes()

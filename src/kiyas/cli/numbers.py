@@ -47,6 +47,9 @@ def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     there = npz_names(path)
     if lacking := [name for name in names if name not in there]:
         raise FileError(f"{path}: has no array {lacking[0]!r}; it has {', '.join(there)}")
+    if others := [name for name in there if name not in names]:
+        raise FileError(f"{path}: has also {', '.join(map(repr, others))}, which is no input of the model; its inputs "
+                        f"are {', '.join(names)}")
     return [read_npz(path, name) for name in names]
 
 

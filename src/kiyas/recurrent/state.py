@@ -154,8 +154,10 @@ class State(Mapping[str, tuple[np.ndarray, ...]]):
         from safetensors import SafetensorError, safe_open
 
         path = Path(path)
+        if not path.exists():
+            raise FileError(f"{path}: there is no such file")
         if not path.is_file():
-            raise FileError(f"{path}: is not there, or no file")
+            raise FileError(f"{path}: is no plain file")
         try:
             with safe_open(path, framework="numpy") as file:
                 about = file.metadata() or {}

@@ -37,7 +37,7 @@ def load(path: str | Path, config: Config = None, prefix: str | None = None, *, 
     if not isinstance(path, (str, Path)):
         raise InputError(message("load", "path", "the path of a file", type(path).__name__))
     if precision not in (None, *PRECISIONS):
-        raise InputError(message("load", "precision", ", ".join(PRECISIONS), repr(precision)))
+        raise InputError(message("load", "precision", f"one of {', '.join(PRECISIONS)}", repr(precision)))
     model = _read(Path(path), config, prefix, partial, options)
     return model if precision is None else model.with_precision(precision)
 
