@@ -153,7 +153,7 @@ def test_several_measures_show_rank_changes(run, vectors, tmp_path):
     query = ",".join(str(x) for x in vectors[3])
     out = run("search", tmp_path / "ix", query, "-m", "cosine", "-m", "dot", "--explain")
     assert "against cosine" in out
-    assert any(mark in out for mark in ("▲", "▼", "new"))
+    assert any(mark in out for mark in ("▲", "▼", "new")) and "▲ ▼ = new: against " in out
     assert "Why 3 under cosine" in out
 
 

@@ -227,7 +227,7 @@ def _print_beside(out: Console, answers: list[Answer]) -> None:
             cells.append(Text.assemble(str(name), (f" {show.number(score)}", "dim"), (f" {moved}", style)))
         shown.add_row(Text(str(rank + 1), style="dim"), *cells)
     out.print(shown)
-    out.print(Text(f"▲ ▼ new: against {answers[0].measure}. Scores of two measures cannot be compared.", style="dim"))
+    out.print(Text(f"▲ ▼ = new: against {answers[0].measure}. Scores of two measures cannot be compared.", style="dim"))
     passages = {str(name): text for a in answers for name, _, text in a.hits if text is not None}
     if passages:
         out.print()
