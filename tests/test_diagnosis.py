@@ -97,6 +97,14 @@ def test_hubness_numbers():
     assert (even.skewness, even.robin_hood, even.never) == (0, 0, 0)
 
 
+def test_too_few_rows_are_not_called_fine_nor_counted_in_the_plural():
+    found = diagnose(np.vstack([np.eye(3, 8), np.zeros((1, 8))]))
+    assert " 1 document has length 0 and no direction." in found["norms"].here
+    found = diagnose(np.eye(3, 8))["intrinsic_dimension"]
+    assert (found.here, found.effect, found.concern) == (
+        "Too few different documents to tell.", "Nothing can be said of any measure.", "note")
+
+
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_intrinsic_dimension_of_a_known_one(d):
     """A flat patch of d dimensions, turned into 20: both estimators find d, within their known bias at the rim."""

@@ -59,7 +59,8 @@ def norms(lengths: np.ndarray, query_norms: np.ndarray | None) -> Finding:
     effect = ("How many percent a score rises when the document gets 1 % longer, all else equal: "
               + ", ".join(f"{name} {value:.2f}" for name, value in pull.items()) + ". 0 ranks as cosine, 1 as dot.")
     if values["zeros"]:
-        here += f" {values['zeros']:,} documents have length 0 and no direction."
+        here += (f" {values['zeros']:,} documents have length 0 and no direction." if values["zeros"] > 1 else
+                 " 1 document has length 0 and no direction.")
     if ratio is not None and ratio > 1.5:
         effect += (" Queries are longer than documents, so ndd acts like dot; give it a query length: "
                    f"ndd(query_norm={b:.3g}).")
@@ -197,12 +198,13 @@ def intrinsic(found: Neighbours) -> Finding:
     rank = np.arange(1, kept.size + 1) / ratios.size if ratios.size else np.ones(1)
     here = (f"About {by_two:.0f} (TwoNN) or {by_many:.0f} (maximum likelihood)." if np.isfinite(by_two) else
             "Too few different documents to tell.")
+    effect, concern = ("Nothing can be said of any measure.", "note") if not np.isfinite(by_two) else (
+        "Above about 20 distances concentrate and hubs appear under every measure; see below.", "note"
+    ) if by_two > 20 else ("No measure is in danger from this.", "fine")
     return Finding("intrinsic_dimension", "Intrinsic dimension", {"two_nn": by_two, "maximum_likelihood": by_many},
                    "TwoNN: D = (N − 1)/Σ ln(r₂/r₁); maximum likelihood over k = 20 neighbours: D⁻¹ = mean ln(r_k/r_j)",
                    "How many directions one can move in from a typical document, whatever the number of coordinates. "
-                   "Low values make neighbours meaningful and codes tight.", here,
-                   "Above about 20 distances concentrate and hubs appear under every measure; see below."
-                   if by_two > 20 else "No measure is in danger from this.", "note" if by_two > 20 else "fine",
+                   "Low values make neighbours meaningful and codes tight.", here, effect, concern,
                    Plot("points", {"documents": (np.log(kept), -np.log1p(-rank * (1 - 1e-9)))}, "ln(r₂/r₁)",
                         "−ln(1 − rank/N): a line of slope D") if ratios.size else None)
 
