@@ -37,7 +37,8 @@ class Chosen:
     def load(self) -> Model:
         """The model. What rounding its weights costs is told on standard error."""
         if self.precision not in _PRECISIONS:
-            raise InputError(message("kiyas recurrent", "--precision", f"one of {', '.join(_PRECISIONS)}", repr(self.precision)))
+            raise InputError(message("kiyas recurrent", "--precision", f"one of {', '.join(_PRECISIONS)}",
+                                     repr(self.precision)))
         options: dict[str, Any] = {"inputs": dict(_number(text) for text in self.inputs or ()),
                                    "shapes": dict(_sizes(text) for text in self.shapes or ())}
         model = load(self.file, config=self.config, prefix=self.prefix, **{k: v for k, v in options.items() if v})
