@@ -401,6 +401,9 @@ def test_bad_encodings(run, tmp_path, series):
                              ((tmp_path / "t.txt", "--layer", "two", *target), "--layer must be 'output' or one of"),
                              ((tmp_path / "flat.npy", *target), "must hold series of shape (series, time, features)")):
         assert words in run("encode", WORDS, *arguments, code=1)
+    (tmp_path / "v.json").write_text('{"the": 1}')  # options that only convert can be told
+    said = run("encode", WORDS, tmp_path / "t.txt", "--tokenizer", tmp_path / "v.json", *target, code=1)
+    assert "-o NEW --tokenizer v.json, with --characters or --no-characters" in said and "char_level" not in said
 
 
 def test_texts_without_words_and_long_ones_by_wish(run, tmp_path):

@@ -69,7 +69,7 @@ class RecurrentEncoder(Encoder):
         else:
             self._tokenizer_file = where[str(tokenizer)] if tokenizer is not None else beside(path)
             if self._tokenizer_file is not None:
-                self._read = Tokenizer.load(self._tokenizer_file)
+                self._read = _tokenizer(self._tokenizer_file)
                 hashes.append(f"tokenizer {_digest(self._tokenizer_file.read_bytes())}")
         self.version = ", ".join(hashes)
 
@@ -189,6 +189,18 @@ def by_name(spec: str, places: Mapping[str, Path] | None = None) -> RecurrentEnc
             raise InputError(message("encoder", "window", "an integer from 1", repr(options["window"])))
         options["window"] = int(options["window"])
     return RecurrentEncoder(place, places=places, **options)
+
+
+def _tokenizer(file: Path) -> Tokenizer:
+    try:
+        return Tokenizer.load(file)
+    except InputError as error:
+        # The options that are missing are none of an encoder's.
+        if "is a vocabulary without options" in str(error):
+            raise InputError(f"{file}: is a vocabulary without options; write the model with a tokenizer beside it: "
+                             f"kiyas recurrent convert MODEL -o NEW --tokenizer {file.name}, with --characters or "
+                             "--no-characters, and --lower or --no-lower") from None
+        raise
 
 
 def _digest(data: bytes) -> str:
