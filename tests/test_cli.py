@@ -186,6 +186,8 @@ def test_lines_and_min_score(run, tmp_path):
     run("index", tmp_path / "t.txt", "--lines", "-o", tmp_path / "ix")
     hits = json.loads(run("search", tmp_path / "ix", "ab", "--min-score", 0.5, "--json"))["queries"][0]["answers"][0]
     assert [h["id"] for h in hits["hits"]] == [0, 1]
+    told = " ".join(run("index", "--help").replace("│", "").split())
+    assert "Every line of a .txt that is not blank is a text" in told
 
 
 def test_an_index_is_replaced_only_when_asked(run, vectors, texts, tmp_path):

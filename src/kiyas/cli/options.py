@@ -42,7 +42,7 @@ By = Annotated[str, Parameter(help="A text scores as its best passage (best), or
 
 # Files of texts.
 TextColumn = Annotated[str | None, Parameter(help="The field that holds the text (text, unless given).")]
-Lines = Annotated[bool, _switch("Every line of a .txt is a text; else the whole file is one.")]
+Lines = Annotated[bool, _switch("Every line of a .txt that is not blank is a text; else the whole file is one.")]
 
 # Judged queries.
 Queries = Annotated[Path | None, Parameter(help="Judged queries, with --qrels: .jsonl, .csv, .tsv or .txt of texts, or "
