@@ -37,6 +37,8 @@ def test_a_precision_is_chosen_at_load(tmp_path, example):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(InputError, match=r"load: 'precision' must be one of float32, bfloat16, int8, got 'int4'"):
         recurrent.load(tmp_path / "m.safetensors", precision="int4")
+    with pytest.raises(InputError, match=r"must be left out; this format has no options, got \{'sr': 1\}"):
+        recurrent.load(tmp_path / "m.safetensors", inputs={"sr": 1})
 
 
 @pytest.mark.parametrize("name", VERSIONS)

@@ -123,7 +123,8 @@ def _safetensors(path: Path, config: Any, prefix: str | None, partial: bool, opt
 
 def _known(options: dict[str, Any], *known: str) -> dict[str, Any]:
     if unknown := sorted(options.keys() - set(known)):
-        allowed = f"left out; options of this format are {', '.join(known) or 'none'}"
+        allowed = "left out; " + (f"options of this format are {', '.join(known)}" if known else
+                                  "this format has no options")
         raise InputError(message("load", unknown[0], allowed, f"{options[unknown[0]]!r:.60}"))
     return options
 
