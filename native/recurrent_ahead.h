@@ -62,13 +62,13 @@ KIYAS_INLINE void add_and_go_ahead(Sums<P, 1, 4>& acc, const Cell& cell, int64_t
     unrolled<kTurns>([&](auto t) KIYAS_INLINE_LAMBDA {
       later_group<Input, kRows, V>(along[t], later + k * kGroup<V>, ahead, t * kRows, k);
     });
-  // All are closed before any is stored: for what a store may have changed, everything would be read anew.
   if (slice < kSlices - 1) {
     unrolled<Rows * V>([&](auto i) KIYAS_INLINE_LAMBDA {
       constexpr int r = i / V, v = i % V;
       Input::keep(ahead.z[r] + at + v * kLanes, along[r / kRows][r % kRows][v]);
     });
   } else {
+    // All are closed before any is stored: for what a store may have changed, everything would be read anew.
     F value[Rows][V];
     unrolled<Rows * V>([&](auto i) KIYAS_INLINE_LAMBDA {
       constexpr int r = i / V, v = i % V;

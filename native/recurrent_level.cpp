@@ -347,7 +347,7 @@ int64_t reaching(const float* z, const float* near, const float* far, float x, f
 
 extern const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME);
 const RecurrentLevel KIYAS_SYMBOL(KIYAS_LEVEL_NAME) = {
-    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, beside, product, cells, block_ahead, second,
-    all_finite, activate, softmax, reaching};
+    KIYAS_NAME(KIYAS_LEVEL_NAME), kLanes, Terms<Precision::int8>::stream, prepare, beside, product, cells, block_ahead,
+    second, all_finite, activate, softmax, reaching};
 
 }  // namespace kiyas

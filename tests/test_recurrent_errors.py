@@ -266,6 +266,15 @@ def test_several_inputs(x, given, words):
 # -- steps and streams -------------------------------------------------------------------------------------------------
 
 
+def needs_all_steps(model, name):
+    words = f"{name} needs all time steps at once; use predict on whole sequences"
+    with pytest.raises(InputError, match=f"Model.step: {words}"):
+        model.step(zeros(1, 3))
+    with pytest.raises(InputError, match=f"Model.stream: {words}"):
+        model.stream()
+    assert model.predict(zeros(1, 4, 3)).shape[0] == 1
+
+
 @pytest.mark.parametrize(("layer", "name"), [
     (lambda: both_ways(RNG, random_lstm, 3, 4), "Bidirectional 'both'"),
     (lambda: lstm("back", go_backwards=True), "LSTM 'back'"),
@@ -275,13 +284,7 @@ def test_several_inputs(x, given, words):
     (lambda: L.Nested("nest", Model.sequential([lstm("in", go_backwards=True)])), "Nested 'nest'"),
 ])
 def test_what_cannot_go_step_by_step(layer, name):
-    m = Model.sequential([layer()], (None, 3))
-    words = f"{name} needs all time steps at once; use predict on whole sequences"
-    with pytest.raises(InputError, match=f"Model.step: {words}"):
-        m.step(zeros(1, 3))
-    with pytest.raises(InputError, match=f"Model.stream: {words}"):
-        m.stream()
-    assert m.predict(zeros(1, 4, 3)).shape[0] == 1
+    needs_all_steps(Model.sequential([layer()], (None, 3)), name)
 
 
 def of_the_end(layer, *sources, outputs=((4, 0),)):
@@ -303,12 +306,7 @@ def of_the_end(layer, *sources, outputs=((4, 0),)):
     (Model.sequential([L.Nested("nest", of_the_end(L.Multiply("gate"), (1, 0), (2, 0)))], (None, 3)), "Nested 'nest'"),
 ], ids=["product", "sum", "states", "a product of states", "into a nested model", "within a nested model"])
 def test_what_takes_the_end_of_a_sequence_to_its_steps_cannot_go_step_by_step(model, name):
-    words = f"{name} needs all time steps at once; use predict on whole sequences"
-    with pytest.raises(InputError, match=f"Model.step: {words}"):
-        model.step(zeros(1, 3))
-    with pytest.raises(InputError, match=f"Model.stream: {words}"):
-        model.stream()
-    assert model.predict(zeros(1, 4, 3)).shape[0] == 1
+    needs_all_steps(model, name)
 
 
 def test_what_does_with_ends_and_with_steps_what_it_likes_but_not_with_both_can():

@@ -127,7 +127,7 @@ def outputs(model: Model, x: list[np.ndarray], before: State | None, pieces: Pie
     it and this. ``after`` takes the states of the rows.
     """
     batch = len(x[0])
-    length = 1 if pieces.steps is None else x[0].shape[1]
+    length, steps = (1, 1) if pieces.steps is None else (x[0].shape[1], pieces.steps)
     for start in range(0, batch, pieces.rows):
         rows = range(start, min(start + pieces.rows, batch))
         part = [one[rows.start:rows.stop] for one in x]
@@ -141,8 +141,8 @@ def outputs(model: Model, x: list[np.ndarray], before: State | None, pieces: Pie
             report(rows.stop, batch)
             continue
         stream = model.stream(len(rows), own)
-        for first in range(0, length, pieces.steps or 1):
-            stop = min(first + (pieces.steps or 1), length)
+        for first in range(0, length, steps):
+            stop = min(first + steps, length)
             y = stream.feed(part if pieces.steps is None else part[0][:, first:stop], threads=threads)
             yield rows, first, stop == length, _several(y)
             report(rows.start * length + len(rows) * stop, batch * length)
